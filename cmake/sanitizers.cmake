@@ -1,0 +1,12 @@
+# SOUK_SANITIZE: a list for -fsanitize=, set by the presets (address,undefined / thread / fuzzer...).
+set(SOUK_SANITIZE "" CACHE STRING "sanitizers, separated by commas")
+set(SOUK_COVERAGE OFF CACHE BOOL "measure test coverage")
+add_library(souk_sanitizers INTERFACE)
+if(SOUK_SANITIZE)
+    target_compile_options(souk_sanitizers INTERFACE -fsanitize=${SOUK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+    target_link_options(souk_sanitizers INTERFACE -fsanitize=${SOUK_SANITIZE})
+endif()
+if(SOUK_COVERAGE)
+    target_compile_options(souk_sanitizers INTERFACE --coverage)
+    target_link_options(souk_sanitizers INTERFACE --coverage)
+endif()

@@ -1,0 +1,133 @@
+-- The catalogue: a tree of categories, products, their variants, and what is in stock.
+
+CREATE TABLE categories (
+    id BLOB NOT NULL PRIMARY KEY,           -- UUIDv7
+    parent_id BLOB REFERENCES categories (id), -- NULL: a root
+    name TEXT NOT NULL,
+    name_sort TEXT NOT NULL,                -- folded, for sorting
+    slug TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    position INTEGER NOT NULL DEFAULT 0,    -- among its siblings
+    is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+    product_count INTEGER NOT NULL DEFAULT 0 CHECK (product_count >= 0), -- products listed in it and below (category_products)
+    version INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX categories_slug ON categories (slug);
+CREATE INDEX categories_parent ON categories (parent_id, position, name_sort);
+
+CREATE TABLE products (
+    number INTEGER NOT NULL PRIMARY KEY,    -- internal, the key of product_search
+    id BLOB NOT NULL UNIQUE,                -- UUIDv7
+    category_id BLOB REFERENCES categories (id),
+    name TEXT NOT NULL,
+    name_sort TEXT NOT NULL,                -- folded, for sorting
+    slug TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    vendor TEXT,
+    currency TEXT NOT NULL DEFAULT 'USD',   -- ISO 4217
+    price_minor INTEGER NOT NULL CHECK (price_minor >= 0), -- the lowest of its variants
+    compare_price_minor INTEGER,            -- of that variant
+    options TEXT NOT NULL DEFAULT '[]',     -- JSON [{"name","values":[...]}]
+    images TEXT NOT NULL DEFAULT '[]',      -- JSON [{"id","url","alt","position"}]
+    attributes TEXT NOT NULL DEFAULT '{}',  -- JSON object of scalars
+    seo_title TEXT,
+    seo_description TEXT,
+    is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+    is_featured INTEGER NOT NULL DEFAULT 0 CHECK (is_featured IN (0, 1)),
+    version INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER                      -- soft delete: orders keep pointing here
+) STRICT;
+CREATE UNIQUE INDEX products_slug ON products (slug) WHERE deleted_at IS NULL;
+CREATE INDEX products_listed_created ON products (created_at, id) WHERE is_active = 1 AND deleted_at IS NULL;
+CREATE INDEX products_listed_price ON products (price_minor, id) WHERE is_active = 1 AND deleted_at IS NULL;
+CREATE INDEX products_listed_name ON products (name_sort, id) WHERE is_active = 1 AND deleted_at IS NULL;
+CREATE INDEX products_category ON products (category_id);
+
+-- What a shopper sees of a product, rendered once at each edit: the JSON of the contract's Product with a hole (the byte 0x01)
+-- for each stock figure, filled from variant_stock when it is read.
+CREATE TABLE product_documents (
+    product_id BLOB NOT NULL PRIMARY KEY REFERENCES products (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,               -- of the product it was rendered from
+    body TEXT NOT NULL
+) STRICT;
+
+-- A listed product once for each category it stands in or below, in the order of each sort.
+CREATE TABLE category_products (
+    category_id BLOB NOT NULL REFERENCES categories (id),
+    created_at INTEGER NOT NULL,
+    product_id BLOB NOT NULL REFERENCES products (id) ON DELETE CASCADE,
+    price_minor INTEGER NOT NULL,
+    name_sort TEXT NOT NULL,
+    PRIMARY KEY (category_id, created_at, product_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX category_products_price ON category_products (category_id, price_minor, product_id);
+CREATE INDEX category_products_name ON category_products (category_id, name_sort, product_id);
+CREATE INDEX category_products_product ON category_products (product_id);
+
+CREATE TABLE product_tags (
+    tag TEXT NOT NULL,                      -- as shown; compared exactly
+    product_id BLOB NOT NULL REFERENCES products (id) ON DELETE CASCADE,
+    PRIMARY KEY (tag, product_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX product_tags_product ON product_tags (product_id);
+
+CREATE TABLE variants (
+    id BLOB NOT NULL PRIMARY KEY,           -- UUIDv7
+    product_id BLOB NOT NULL REFERENCES products (id),
+    position INTEGER NOT NULL,
+    sku TEXT NOT NULL,
+    options TEXT NOT NULL DEFAULT '{}',     -- JSON {"Size":"M"}, keys in the product's order
+    price_minor INTEGER NOT NULL CHECK (price_minor >= 0),
+    compare_price_minor INTEGER CHECK (compare_price_minor >= 0), -- the price struck through
+    cost_minor INTEGER CHECK (cost_minor >= 0), -- what the shop pays; staff only
+    weight_grams INTEGER CHECK (weight_grams >= 0),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX variants_sku ON variants (sku) WHERE deleted_at IS NULL;
+CREATE INDEX variants_product ON variants (product_id, position) WHERE deleted_at IS NULL;
+
+-- The narrow table that checkout writes: nothing else lives here.
+CREATE TABLE variant_stock (
+    product_id BLOB NOT NULL,
+    variant_id BLOB NOT NULL,
+    on_hand INTEGER NOT NULL DEFAULT 0 CHECK (on_hand >= 0),   -- in the house; falls at shipment
+    reserved INTEGER NOT NULL DEFAULT 0 CHECK (reserved >= 0), -- promised to open orders
+    is_tracked INTEGER NOT NULL DEFAULT 1 CHECK (is_tracked IN (0, 1)),           -- 0: sold without counting
+    allows_backorder INTEGER NOT NULL DEFAULT 0 CHECK (allows_backorder IN (0, 1)), -- 1: may be sold below zero
+    PRIMARY KEY (product_id, variant_id),
+    CHECK (reserved <= on_hand OR is_tracked = 0 OR allows_backorder = 1) -- the last unit is never sold twice
+) STRICT, WITHOUT ROWID;
+
+-- Every change of stock on hand: received - sold = left, always.
+CREATE TABLE stock_movements (
+    id BLOB NOT NULL PRIMARY KEY,           -- UUIDv7
+    variant_id BLOB NOT NULL,
+    product_id BLOB NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('initial', 'adjusted', 'sold', 'returned')),
+    quantity INTEGER NOT NULL,              -- signed change of on_hand
+    on_hand_after INTEGER NOT NULL,
+    reason TEXT,
+    order_id BLOB,                          -- of a sale or a return
+    actor_id BLOB,                          -- the user who did it; NULL: the system
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX stock_movements_variant ON stock_movements (variant_id, id);
+
+-- Full-text search; rowid is products.number. Kept by the same function that renders product_documents.
+CREATE VIRTUAL TABLE product_search USING fts5 (
+    name, tags, vendor, sku, description, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+);
+
+-- Files served by souk itself (product images).
+CREATE TABLE media (
+    name TEXT NOT NULL PRIMARY KEY,         -- file name with extension
+    content_type TEXT NOT NULL,
+    body BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,27 @@
+/* The records behind Idempotency-Key: table idempotency_records, written in the same transaction as the effect, kept 24 h.
+ * The gateway does this for every operation but those that handle their own replay (checkout). */
+#pragma once
+
+#include "http/response.h"
+
+#define IDEMPOTENCY_KEEP_MS (INT64_C(24) * 3600 * 1000)
+
+enum idempotency_state {
+    IDEMPOTENCY_NEW,    /* go on */
+    IDEMPOTENCY_REPLAY, /* the same request was done: answer its reply again */
+    IDEMPOTENCY_OTHER   /* the key was used with another body: 422 */
+};
+
+struct idempotency_record {
+    int64_t status;
+    struct slice body;     /* the stored reply, absent for a checkout */
+    struct uuid order_id;  /* of a checkout */
+};
+
+/* Inside the transaction. DB_DONE with *state (and *record for a replay), or DB_ERROR. */
+enum db_result idempotency_find(struct request *request, struct db *db, enum idempotency_state *state,
+                                struct idempotency_record *record);
+/* Stores the outcome; DB_CONFLICT when another node was first. */
+enum db_result idempotency_store(struct request *request, struct db *db, const struct idempotency_record *record);
+/* Deletes up to `limit` records older than 24 h. */
+enum db_result idempotency_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted);
