@@ -1,0 +1,19 @@
+/* What a cart costs. Pure arithmetic on minor units: the same function prices a cart that is looked at and an order that is
+ * placed. Tax is on the goods after discounts, rounded half up once per order. */
+#pragma once
+
+#include "shop/settings.h"
+
+enum shipping_method { SHIPPING_STANDARD, SHIPPING_EXPRESS };
+
+struct totals {
+    int64_t subtotal_minor;
+    int64_t discount_minor; /* 0 until promotions exist */
+    int64_t shipping_minor; /* 0 for an empty cart, and for standard shipping from the threshold on */
+    int64_t tax_minor;
+    int64_t total_minor;
+};
+
+/* False when an amount would overflow. */
+bool totals_compute(const struct shop_settings *settings, int64_t subtotal_minor, enum shipping_method method,
+                    struct totals *totals);
