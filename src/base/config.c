@@ -1,0 +1,743 @@
+/* The settings: one table that defines them all, and what reads it - flags, environment, `.env` - and prints
+ * it. */
+#include "base/config.h"
+
+#include "base/check.h"
+#include "base/crypto.h"
+#include "base/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COMPLAINT_VALUE_MAX 80 /* how much of a wrong value a complaint repeats */
+
+enum config_kind {
+    CONFIG_PATH,         /* slice: a folder, trailing slashes dropped */
+    CONFIG_DATABASE_URL, /* slice */
+    CONFIG_SECRET,       /* slice, never printed */
+    CONFIG_LISTEN,       /* slice: HOST:PORT */
+    CONFIG_HTTP_URL,     /* slice, trailing slashes dropped */
+    CONFIG_INT,          /* int64_t, min..max */
+    CONFIG_SWITCH,       /* bool: on | off */
+    CONFIG_LOG_LEVEL     /* enum log_level */
+};
+
+struct config_setting {
+    size_t offset; /* of its member in struct config */
+    enum config_kind kind;
+    const char *env;     /* its variable, or NULL */
+    const char *flag;    /* its flag without the dashes, or NULL; of a switch, the flag that turns it off */
+    const char *initial; /* the default; NULL where it follows from another setting, and for the secret */
+    int64_t min;
+    int64_t max;
+    const char *help;
+};
+
+#define MEMBER(name) offsetof(struct config, name)
+#define TEXT_OF(number) TEXT_OF_EXPANDED(number)
+#define TEXT_OF_EXPANDED(number) #number
+
+/* Everything about a setting stands here and nowhere else. A setting is filled before those whose default
+ * needs it. */
+/* clang-format off */
+static const struct config_setting SETTINGS[] = {
+    {MEMBER(data_directory), CONFIG_PATH, "SOUK_DATA", "data", "./data", 0, 0,
+     "the folder of the database, the secret and the backups"},
+    {MEMBER(database_url), CONFIG_DATABASE_URL, "DATABASE_URL", NULL, NULL, 0, 0,
+     "sqlite:PATH or postgresql://...; by default sqlite:SOUK_DATA/souk.db"},
+    {MEMBER(secret), CONFIG_SECRET, "SOUK_SECRET", NULL, NULL, 0, 0,
+     "encrypts the signing keys and signs cursors; by default SOUK_DATA/secret, required with PostgreSQL"},
+    {MEMBER(listen), CONFIG_LISTEN, "SOUK_LISTEN", "listen", "127.0.0.1:8080", 0, 0,
+     "address and port of the server"},
+    {MEMBER(public_url), CONFIG_HTTP_URL, "SOUK_PUBLIC_URL", NULL, NULL, 0, 0,
+     "what links in mail start with; by default http://SOUK_LISTEN"},
+    {MEMBER(io_threads), CONFIG_INT, "SOUK_IO_THREADS", NULL, "0", 0, 64,
+     "threads that serve connections; 0 is one a core, at most 8"},
+    {MEMBER(workers), CONFIG_INT, "SOUK_WORKERS", NULL, "4", 1, 256,
+     "threads that run requests which may wait, each with a database connection"},
+    {MEMBER(connections_max), CONFIG_INT, "SOUK_CONNECTIONS_MAX", NULL, TEXT_OF(CONNECTIONS_MAX), 1, CONNECTIONS_MAX,
+     "most open connections of clients"},
+    {MEMBER(cache_bytes), CONFIG_INT, "SOUK_CACHE_BYTES", NULL, "67108864", 0, INT64_C(1) << 40,
+     "size of the memory cache; 0 turns it off"},
+    {MEMBER(rate_limit), CONFIG_SWITCH, "SOUK_RATE_LIMIT", NULL, "on", 0, 0,
+     "limits how many requests one caller may make"},
+    {MEMBER(rate_per_minute), CONFIG_INT, "SOUK_RATE_PER_MINUTE", NULL, "1000", 1, 1000000,
+     "requests a minute of one address"},
+    {MEMBER(log_level), CONFIG_LOG_LEVEL, "SOUK_LOG", NULL, "request", 0, 0,
+     "off, error, warn, request, info or debug; each shows the ones before it as well"},
+    {MEMBER(migrate_at_start), CONFIG_SWITCH, "SOUK_MIGRATE", NULL, "on", 0, 0,
+     "serve brings the database's schema up to date; off: it refuses to start when behind"},
+    {MEMBER(jobs), CONFIG_SWITCH, NULL, "no-jobs", "on", 0, 0,
+     "serve also runs the background jobs"},
+    {MEMBER(test_payments), CONFIG_SWITCH, "SOUK_TEST_PAYMENTS", NULL, "off", 0, 0,
+     "offers the test payment method, which moves no money"},
+    {MEMBER(access_token_seconds), CONFIG_INT, "SOUK_ACCESS_TOKEN_SECONDS", NULL, "900", 1, 86400,
+     "how long an access token is valid"},
+    {MEMBER(refresh_token_seconds), CONFIG_INT, "SOUK_REFRESH_TOKEN_SECONDS", NULL, "2592000", 1, 31536000,
+     "how long a refresh token is valid"},
+    {MEMBER(job_interval_ms), CONFIG_INT, "SOUK_JOB_INTERVAL_MS", NULL, "1000", 1, 3600000,
+     "how often background jobs look for work, in milliseconds"},
+    {MEMBER(payment_timeout_ms), CONFIG_INT, "SOUK_PAYMENT_TIMEOUT_MS", NULL, "5000", 1, 60000,
+     "how long a payment provider may take to answer, in milliseconds"},
+};
+/* clang-format on */
+
+_Static_assert(CACHE_BYTES_DEFAULT == 67108864, "the default in the table");
+
+#define SETTING_COUNT COUNT_OF(SETTINGS)
+
+/* Where a value came from, for the complaint. */
+struct config_source {
+    struct slice value; /* absent: not set there */
+    int line;           /* of .env */
+    enum { SOURCE_DEFAULT, SOURCE_ENV_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG } from;
+};
+
+struct config_reader {
+    struct config *config;
+    struct arena *arena;
+    struct slice *complaint;
+    struct config_source sources[SETTING_COUNT];
+};
+
+static bool complain(struct slice *complaint, struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static bool complain(struct slice *complaint, struct arena *arena, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    *complaint = arena_format_list(arena, format, list);
+    va_end(list);
+    return false;
+}
+
+/* A text as a complaint may repeat it: on one line, not too long. */
+static struct slice showable(struct arena *arena, struct slice text)
+{
+    size_t len = text.len < COMPLAINT_VALUE_MAX ? text.len : COMPLAINT_VALUE_MAX;
+    char *shown = arena_alloc(arena, len + 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        shown[i] = c < 0x20 || c >= 0x7f ? '?' : text.ptr[i];
+    }
+    return (struct slice){shown, len};
+}
+
+static void *member_of(struct config *config, const struct config_setting *setting)
+{
+    return (char *)config + setting->offset;
+}
+
+static const void *const_member_of(const struct config *config, const struct config_setting *setting)
+{
+    return (const char *)config + setting->offset;
+}
+
+/* The setting whose variable this is, or SETTING_COUNT. */
+static size_t setting_by_env(struct slice name)
+{
+    size_t i = 0;
+    while (i < SETTING_COUNT && !(SETTINGS[i].env != NULL && slice_is(name, SETTINGS[i].env)))
+        i++;
+    return i;
+}
+
+static size_t setting_by_flag(struct slice name)
+{
+    size_t i = 0;
+    while (i < SETTING_COUNT && !(SETTINGS[i].flag != NULL && slice_is(name, SETTINGS[i].flag)))
+        i++;
+    return i;
+}
+
+bool config_flag_find(struct slice name, bool *takes_value)
+{
+    size_t i = setting_by_flag(name);
+    if (i == SETTING_COUNT)
+        return false;
+    *takes_value = SETTINGS[i].kind != CONFIG_SWITCH;
+    return true;
+}
+
+/* --- the rules of each kind: NULL when the value is taken, else the rule that it breaks --- */
+
+static struct slice without_trailing_slashes(struct slice text)
+{
+    while (text.len > 1 && text.ptr[text.len - 1] == '/')
+        text.len--;
+    return text;
+}
+
+/* Settings end up in C strings, messages and headers: none may hold a control character. */
+static bool has_control_character(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+static bool is_listen_address(struct slice text)
+{
+    size_t colon = text.len;
+    while (colon > 0 && text.ptr[colon - 1] != ':')
+        colon--;
+    struct slice port = slice_skip(text, colon);
+    long long number;
+    if (colon < 2 || port.len > 5 || !slice_to_int64(port, &number) || number < 0 || number > 65535)
+        return false;
+    struct slice host = {text.ptr, colon - 1};
+    bool bracketed = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+    if (memchr(host.ptr, ' ', host.len) != NULL || memchr(host.ptr, '/', host.len) != NULL)
+        return false;
+    return bracketed || memchr(host.ptr, ':', host.len) == NULL; /* an IPv6 address needs its brackets */
+}
+
+static bool is_postgres_url(struct slice url)
+{
+    return slice_starts_with(url, SLICE("postgresql://")) || slice_starts_with(url, SLICE("postgres://"));
+}
+
+static const char *apply_text(const struct config_setting *setting, struct slice *member, struct slice value)
+{
+    if (has_control_character(value))
+        return "must not hold control characters";
+    if (setting->kind == CONFIG_PATH || setting->kind == CONFIG_HTTP_URL)
+        value = without_trailing_slashes(value);
+    struct slice sqlite = SLICE("sqlite:");
+    if (setting->kind == CONFIG_DATABASE_URL && !is_postgres_url(value) &&
+        !(slice_starts_with(value, sqlite) && value.len > sqlite.len))
+        return "must be sqlite:PATH or postgresql://...";
+    if (setting->kind == CONFIG_SECRET && value.len < CONFIG_SECRET_LEN_MIN)
+        return "must have " TEXT_OF(CONFIG_SECRET_LEN_MIN) " characters or more";
+    if (setting->kind == CONFIG_LISTEN && !is_listen_address(value))
+        return "must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080";
+    if (setting->kind == CONFIG_HTTP_URL &&
+        ((!slice_starts_with(value, SLICE("http://")) && !slice_starts_with(value, SLICE("https://"))) ||
+         value.ptr[value.len - 1] == ':' || memchr(value.ptr, ' ', value.len) != NULL))
+        return "must start with http:// or https:// and name a host";
+    *member = value;
+    return NULL;
+}
+
+static const char *apply_int(const struct config_setting *setting, struct arena *arena, int64_t *member,
+                             struct slice value)
+{
+    long long number;
+    if (!slice_to_int64(value, &number) || number < setting->min || number > setting->max)
+        return arena_format(arena, "must be a whole number from %lld to %lld", (long long)setting->min,
+                            (long long)setting->max)
+            .ptr;
+    *member = number;
+    return NULL;
+}
+
+static const char *apply_switch(bool *member, struct slice value)
+{
+    if (!slice_is(value, "on") && !slice_is(value, "off"))
+        return "must be on or off";
+    *member = slice_is(value, "on");
+    return NULL;
+}
+
+static const char *apply(const struct config_setting *setting, struct arena *arena, struct config *config,
+                         struct slice value)
+{
+    void *member = member_of(config, setting);
+    switch (setting->kind) {
+    case CONFIG_PATH:
+    case CONFIG_DATABASE_URL:
+    case CONFIG_SECRET:
+    case CONFIG_LISTEN:
+    case CONFIG_HTTP_URL:
+        return apply_text(setting, member, value);
+    case CONFIG_INT:
+        return apply_int(setting, arena, member, value);
+    case CONFIG_SWITCH:
+        return apply_switch(member, value);
+    case CONFIG_LOG_LEVEL:
+        return log_level_parse(value, member) ? NULL : "must be off, error, warn, request, info or debug";
+    }
+    CHECK(!"a kind without a rule");
+}
+
+/* The default, also where it follows from settings that are already filled. */
+static struct slice initial_value(const struct config_setting *setting, struct arena *arena,
+                                  const struct config *config)
+{
+    if (setting->offset == MEMBER(database_url))
+        return arena_format(arena, "sqlite:%.*s/souk.db", SLICE_ARG(config->data_directory));
+    if (setting->offset == MEMBER(public_url))
+        return arena_format(arena, "http://%.*s", SLICE_ARG(config->listen));
+    return slice_from(setting->initial);
+}
+
+/* --- .env --- */
+
+static bool is_name_char(char c, bool first)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!first && c >= '0' && c <= '9');
+}
+
+static bool is_name(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_name_char(name.ptr[i], i == 0))
+            return false;
+    }
+    return name.len > 0;
+}
+
+/* Whether nothing but space and a comment is left of a line. */
+static bool is_line_end(struct slice rest)
+{
+    struct slice trimmed = slice_trim(rest);
+    return trimmed.len == 0 || (trimmed.ptr[0] == '#' && trimmed.ptr != rest.ptr);
+}
+
+/* 'literal' or "with \" \\ \n \t"; one line. NULL, or what is wrong. */
+static const char *unquote(struct arena *arena, struct slice text, struct slice *value)
+{
+    char quote = text.ptr[0];
+    char *out = arena_alloc(arena, text.len);
+    size_t len = 0;
+    size_t i = 1;
+    for (; i < text.len && text.ptr[i] != quote; i++) {
+        char c = text.ptr[i];
+        if (c == '\\' && quote == '"' && i + 1 < text.len) {
+            c = text.ptr[++i];
+            if (c == 'n')
+                c = '\n';
+            else if (c == 't')
+                c = '\t';
+            else if (c != '"' && c != '\\' && c != '$')
+                return "only \\\" \\\\ \\$ \\n \\t may follow a backslash in double quotes";
+        }
+        out[len++] = c;
+    }
+    if (i == text.len)
+        return "the quote is not closed";
+    if (!is_line_end(slice_skip(text, i + 1)))
+        return "something follows the closing quote";
+    *value = (struct slice){out, len};
+    return NULL;
+}
+
+/* One line of .env: an absent name where it sets nothing. NULL, or what is wrong with it. */
+static const char *parse_env_line(struct arena *arena, struct slice line, struct slice *name,
+                                  struct slice *value)
+{
+    const struct slice export = SLICE("export ");
+    *name = SLICE_ABSENT;
+    line = slice_trim(line);
+    if (line.len == 0 || line.ptr[0] == '#')
+        return NULL;
+    if (slice_starts_with(line, export))
+        line = slice_trim(slice_skip(line, export.len));
+    struct slice rest = line;
+    struct slice key;
+    if (!slice_split(&rest, '=', &key) || slice_is_absent(rest))
+        return "it must be NAME=value";
+    if (!is_name(key))
+        return "its name must be letters, digits and _, directly before the =";
+    struct slice text = slice_trim(rest);
+    if (text.len > 0 && (text.ptr[0] == '"' || text.ptr[0] == '\'')) {
+        const char *wrong = unquote(arena, text, value);
+        if (wrong != NULL)
+            return wrong;
+    } else {
+        /* Without quotes a comment starts at a # behind white space. */
+        size_t len = 0;
+        while (len < rest.len &&
+               !(rest.ptr[len] == '#' && len > 0 && (rest.ptr[len - 1] == ' ' || rest.ptr[len - 1] == '\t')))
+            len++;
+        *value = slice_trim((struct slice){rest.ptr, len});
+    }
+    *name = key;
+    return NULL;
+}
+
+static bool complain_unknown(struct config_reader *reader, struct slice name, const char *where)
+{
+    return complain(reader->complaint, reader->arena,
+                    "%s: there is no setting %.*s; `souk config` lists them all", where,
+                    SLICE_ARG(showable(reader->arena, name)));
+}
+
+/* Notes a variable when it is a setting's. Those of other programs are let pass, a SOUK_* that is none of
+ * ours is not. */
+static bool note_env_file_variable(struct config_reader *reader, struct slice name, struct slice value,
+                                   int line)
+{
+    size_t i = setting_by_env(name);
+    if (i == SETTING_COUNT) {
+        if (!slice_starts_with(name, SLICE("SOUK_")))
+            return true;
+        return complain_unknown(reader, name, arena_format(reader->arena, ".env line %d", line).ptr);
+    }
+    struct config_source *source = &reader->sources[i];
+    if (source->line != 0)
+        return complain(reader->complaint, reader->arena, ".env line %d: %s was already set on line %d", line,
+                        SETTINGS[i].env, source->line);
+    source->line = line;
+    if (value.len > 0) {
+        source->value = value;
+        source->from = SOURCE_ENV_FILE;
+    }
+    return true;
+}
+
+static bool read_env_file(struct config_reader *reader, struct slice text)
+{
+    const struct slice byte_order_mark = SLICE("\xef\xbb\xbf"); /* which Windows editors put in front */
+    if (slice_is_absent(text))
+        return true;
+    if (text.len > CONFIG_ENV_FILE_BYTES_MAX)
+        return complain(reader->complaint, reader->arena, ".env: it is longer than %zu bytes",
+                        CONFIG_ENV_FILE_BYTES_MAX);
+    if (slice_starts_with(text, byte_order_mark))
+        text = slice_skip(text, byte_order_mark.len);
+    struct slice line;
+    for (int number = 1; slice_split(&text, '\n', &line); number++) {
+        struct slice name;
+        struct slice value;
+        const char *wrong = parse_env_line(reader->arena, line, &name, &value);
+        if (wrong != NULL)
+            return complain(reader->complaint, reader->arena, ".env line %d: %s", number, wrong);
+        if (!slice_is_absent(name) && !note_env_file_variable(reader, name, value, number))
+            return false;
+    }
+    return true;
+}
+
+static bool read_environment(struct config_reader *reader, char *const *environment)
+{
+    for (; environment != NULL && *environment != NULL; environment++) {
+        struct slice value = slice_from(*environment);
+        struct slice name;
+        if (!slice_split(&value, '=', &name) || slice_is_absent(value))
+            continue;
+        size_t i = setting_by_env(name);
+        if (i == SETTING_COUNT) {
+            if (slice_starts_with(name, SLICE("SOUK_")))
+                return complain_unknown(reader, name, "environment");
+        } else if (value.len > 0) {
+            reader->sources[i].value = value;
+            reader->sources[i].from = SOURCE_ENVIRONMENT;
+        }
+    }
+    return true;
+}
+
+static bool read_flags(struct config_reader *reader, const struct config_flag *flags, size_t flag_count)
+{
+    for (size_t f = 0; f < flag_count; f++) {
+        size_t i = setting_by_flag(flags[f].name);
+        struct slice name = showable(reader->arena, flags[f].name);
+        if (i == SETTING_COUNT)
+            return complain(reader->complaint, reader->arena, "command line: there is no flag --%.*s",
+                            SLICE_ARG(name));
+        bool is_switch = SETTINGS[i].kind == CONFIG_SWITCH;
+        if (is_switch && flags[f].value.len > 0)
+            return complain(reader->complaint, reader->arena, "command line: --%.*s takes no value",
+                            SLICE_ARG(name));
+        if (!is_switch && flags[f].value.len == 0)
+            return complain(reader->complaint, reader->arena, "command line: --%.*s needs a value",
+                            SLICE_ARG(name));
+        reader->sources[i].value = is_switch ? SLICE("off") : flags[f].value;
+        reader->sources[i].from = SOURCE_FLAG;
+    }
+    return true;
+}
+
+/* "SOUK_WORKERS (environment)", "SOUK_LOG (.env line 3)", "--listen" */
+static struct slice describe_source(struct arena *arena, const struct config_setting *setting,
+                                    const struct config_source *source)
+{
+    switch (source->from) {
+    case SOURCE_FLAG:
+        return arena_format(arena, "--%s", setting->flag);
+    case SOURCE_ENVIRONMENT:
+        return arena_format(arena, "%s (environment)", setting->env);
+    case SOURCE_ENV_FILE:
+        return arena_format(arena, "%s (.env line %d)", setting->env, source->line);
+    case SOURCE_DEFAULT:
+        break;
+    }
+    return arena_format(arena, "%s (default)", setting->env != NULL ? setting->env : setting->flag);
+}
+
+static bool fill(struct config_reader *reader, size_t i)
+{
+    const struct config_setting *setting = &SETTINGS[i];
+    struct config_source *source = &reader->sources[i];
+    struct slice value = source->value;
+    if (slice_is_absent(value))
+        value = initial_value(setting, reader->arena, reader->config);
+    else
+        value = arena_copy(reader->arena, value);
+    if (slice_is_absent(value)) /* only the secret: see config_secret_ensure */
+        return true;
+    const char *rule = apply(setting, reader->arena, reader->config, value);
+    if (rule == NULL)
+        return true;
+    struct slice where = describe_source(reader->arena, setting, source);
+    if (setting->kind == CONFIG_SECRET || setting->kind == CONFIG_DATABASE_URL) /* it may hold a password */
+        return complain(reader->complaint, reader->arena, "%.*s %s", SLICE_ARG(where), rule);
+    return complain(reader->complaint, reader->arena, "%.*s %s, not '%.*s'", SLICE_ARG(where), rule,
+                    SLICE_ARG(showable(reader->arena, value)));
+}
+
+bool config_load_from(struct config *config, struct arena *arena, const struct config_flag *flags,
+                      size_t flag_count, char *const *environment, struct slice env_file,
+                      struct slice *complaint)
+{
+    struct config_reader *reader = ARENA_NEW(arena, struct config_reader);
+    *reader = (struct config_reader){.config = config, .arena = arena, .complaint = complaint};
+    *config = (struct config){0};
+    *complaint = SLICE_ABSENT;
+    /* Each source beats those read before it. */
+    if (!read_env_file(reader, env_file) || !read_environment(reader, environment) ||
+        !read_flags(reader, flags, flag_count))
+        return false;
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (!fill(reader, i))
+            return false;
+    }
+    return true;
+}
+
+/* --- files --- */
+
+/* The file's text, up to `max` bytes and one more, so that the caller sees that it is too long. Absent with
+ * errno. */
+static struct slice read_whole(struct arena *arena, int fd, size_t max)
+{
+    char *text = arena_alloc(arena, max + 1);
+    size_t len = 0;
+    while (len < max + 1) {
+        ssize_t count = read(fd, text + len, max + 1 - len);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return SLICE_ABSENT;
+        if (count == 0)
+            break;
+        len += (size_t)count;
+    }
+    return (struct slice){text, len};
+}
+
+bool config_load(struct config *config, struct arena *arena, const struct config_flag *flags,
+                 size_t flag_count, struct slice *complaint)
+{
+    struct slice env_file = SLICE_ABSENT;
+    int fd = open(".env", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        env_file = read_whole(arena, fd, CONFIG_ENV_FILE_BYTES_MAX);
+        int error = errno;
+        close(fd);
+        if (slice_is_absent(env_file))
+            return complain(complaint, arena, ".env: it cannot be read: %s", strerror(error));
+    } else if (errno != ENOENT) {
+        return complain(complaint, arena, ".env: it cannot be opened: %s", strerror(errno));
+    }
+    return config_load_from(config, arena, flags, flag_count, environ, env_file, complaint);
+}
+
+/* mkdir -p. False with errno. */
+static bool make_folders(struct arena *arena, struct slice path)
+{
+    char *name = (char *)arena_alloc(arena, path.len + 1);
+    memcpy(name, path.ptr, path.len);
+    name[path.len] = '\0';
+    for (size_t i = 1; i <= path.len; i++) {
+        if (name[i] != '/' && name[i] != '\0')
+            continue;
+        char end = name[i];
+        name[i] = '\0';
+        if (mkdir(name, 0700) != 0 && errno != EEXIST)
+            return false;
+        name[i] = end;
+    }
+    struct stat status;
+    if (stat(name, &status) != 0)
+        return false;
+    errno = ENOTDIR;
+    return S_ISDIR(status.st_mode);
+}
+
+/* Writes all of it to the disk, under a name that nobody else uses. False with errno. */
+static bool write_new_file(const char *path, struct slice text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    ssize_t written = write(fd, text.ptr, text.len);
+    if (written >= 0 && (size_t)written != text.len)
+        errno = ENOSPC;
+    bool done = written == (ssize_t)text.len && fsync(fd) == 0;
+    int error = errno;
+    if (close(fd) != 0 && done) {
+        error = errno;
+        done = false;
+    }
+    if (!done)
+        unlink(path);
+    errno = error;
+    return done;
+}
+
+/* Makes the secret's file complete or not at all: it is written under another name and linked to its own,
+ * which fails when another process was first; then that one's secret counts. A crash can leave no half of it.
+ * False with errno. */
+static bool create_secret(struct arena *arena, const char *path)
+{
+    static const char HEX[] = "0123456789abcdef";
+    uint8_t random[32];
+    char text[2 * sizeof(random) + 1];
+    random_fill(random, sizeof(random));
+    for (size_t i = 0; i < sizeof(random); i++) {
+        text[2 * i] = HEX[random[i] >> 4];
+        text[2 * i + 1] = HEX[random[i] & 15];
+    }
+    text[sizeof(text) - 1] = '\n';
+    struct slice temporary = arena_format(arena, "%s.%016llx", path, (unsigned long long)random_u64());
+    if (!write_new_file(temporary.ptr, (struct slice){text, sizeof(text)}))
+        return false;
+    bool done = link(temporary.ptr, path) == 0 || errno == EEXIST;
+    int error = errno;
+    unlink(temporary.ptr);
+    errno = error;
+    return done;
+}
+
+/* Reads DATA/secret into the settings, with its rules. */
+static bool read_secret(struct config *config, struct arena *arena, const char *path, int fd,
+                        struct slice *complaint)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return complain(complaint, arena, "%s must be a file", path);
+    if ((status.st_mode & 077) != 0)
+        return complain(complaint, arena, "%s can be read by others (mode %04o): run chmod 600 on it", path,
+                        (unsigned)(status.st_mode & 07777));
+    struct slice text = read_whole(arena, fd, 1024);
+    if (slice_is_absent(text))
+        return complain(complaint, arena, "%s cannot be read: %s", path, strerror(errno));
+    text = slice_trim(text);
+    if (text.len < CONFIG_SECRET_LEN_MIN || text.len >= 1024 || has_control_character(text))
+        return complain(complaint, arena, "%s must hold one line of %d characters or more", path,
+                        CONFIG_SECRET_LEN_MIN);
+    config->secret = arena_copy(arena, text);
+    return true;
+}
+
+bool config_secret_ensure(struct config *config, struct arena *arena, struct slice *complaint)
+{
+    bool shared = is_postgres_url(config->database_url);
+    if (shared && slice_is_absent(config->secret))
+        return complain(complaint, arena,
+                        "SOUK_SECRET must be set with PostgreSQL: every node of the shop needs the same");
+    if (shared)
+        return true;
+    if (!make_folders(arena, config->data_directory))
+        return complain(complaint, arena, "the data folder %.*s cannot be made: %s",
+                        SLICE_ARG(config->data_directory), strerror(errno));
+    if (!slice_is_absent(config->secret))
+        return true;
+    const char *path = arena_format(arena, "%.*s/secret", SLICE_ARG(config->data_directory)).ptr;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        if (!create_secret(arena, path))
+            return complain(complaint, arena, "%s cannot be made: %s", path, strerror(errno));
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    if (fd < 0)
+        return complain(complaint, arena, "%s cannot be opened: %s", path, strerror(errno));
+    bool done = read_secret(config, arena, path, fd, complaint);
+    close(fd);
+    return done;
+}
+
+/* --- printing --- */
+
+/* A URL without the password in it: user:***@host. Also without parameters, since libpq takes password=
+ * there. */
+static void print_url(struct slice url, struct buf *out)
+{
+    struct slice rest = url;
+    struct slice scheme;
+    if (!is_postgres_url(url) || !slice_split(&rest, '/', &scheme)) {
+        buf_append(out, url);
+        return;
+    }
+    const char *query = memchr(url.ptr, '?', url.len);
+    size_t end = query != NULL ? (size_t)(query - url.ptr) : url.len;
+    size_t user = scheme.len + 2; /* behind "://" */
+    size_t at = end;
+    while (at > user && url.ptr[at - 1] != '@')
+        at--;
+    size_t colon = user;
+    while (colon < at && url.ptr[colon] != ':')
+        colon++;
+    if (colon < at) {
+        buf_append(out, (struct slice){url.ptr, colon});
+        buf_append(out, SLICE(":***"));
+        at--; /* the @ itself is shown */
+    } else {
+        at = 0;
+    }
+    buf_append(out, (struct slice){url.ptr + at, end - at});
+    if (query != NULL)
+        buf_append(out, SLICE("?***"));
+}
+
+static void print_value(const struct config_setting *setting, const struct config *config, struct buf *out)
+{
+    const void *member = const_member_of(config, setting);
+    switch (setting->kind) {
+    case CONFIG_PATH:
+    case CONFIG_LISTEN:
+    case CONFIG_HTTP_URL:
+        buf_append(out, *(const struct slice *)member);
+        return;
+    case CONFIG_DATABASE_URL:
+        print_url(*(const struct slice *)member, out);
+        return;
+    case CONFIG_SECRET:
+        buf_append(out, slice_is_absent(*(const struct slice *)member) ? SLICE("(not set)") : SLICE("(set)"));
+        return;
+    case CONFIG_INT:
+        buf_append_int(out, *(const int64_t *)member);
+        return;
+    case CONFIG_SWITCH:
+        buf_append(out, *(const bool *)member ? SLICE("on") : SLICE("off"));
+        return;
+    case CONFIG_LOG_LEVEL:
+        buf_append(out, slice_from(log_level_name(*(const enum log_level *)member)));
+        return;
+    }
+}
+
+void config_print(const struct config *config, struct buf *out)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        const struct config_setting *setting = &SETTINGS[i];
+        if (setting->env != NULL)
+            buf_append(out, slice_from(setting->env));
+        if (setting->flag != NULL)
+            buf_format(out, "%s--%s", setting->env != NULL ? ", " : "", setting->flag);
+        buf_append(out, SLICE(" = "));
+        print_value(setting, config, out);
+        struct slice initial = initial_value(setting, out->arena, config);
+        if (!slice_is_absent(initial))
+            buf_format(out, " (default %.*s)", SLICE_ARG(initial));
+        buf_format(out, "\n    %s\n", setting->help);
+    }
+}

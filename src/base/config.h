@@ -1,0 +1,68 @@
+/* Settings of the process, from the command line, the environment, `.env`, or the default - in that order.
+ * One table (config.c) defines each: its name, default, kind, bounds and one line of help; `souk config`
+ * prints it. Business settings (tax, shipping, holds) are not here: they live in the database. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/log.h"
+
+#define CONFIG_SECRET_LEN_MIN 32
+#define CONFIG_ENV_FILE_BYTES_MAX ((size_t)64 << 10)
+
+struct config {
+    /* where the data is */
+    struct slice data_directory; /* --data, SOUK_DATA: ./data; without trailing slashes */
+    struct slice
+        database_url; /* DATABASE_URL: sqlite:DATA/souk.db; sqlite:PATH, postgres:// or postgresql:// */
+    struct slice
+        secret; /* SOUK_SECRET, else DATA/secret (made on first start, mode 0600); absent before that */
+    /* the server */
+    struct slice listen; /* --listen, SOUK_LISTEN: 127.0.0.1:8080; port 0 takes a free one */
+    struct slice
+        public_url; /* SOUK_PUBLIC_URL: what links in mail start with; http://LISTEN; no slash at its end */
+    int64_t io_threads;            /* SOUK_IO_THREADS: 0 = one a core, at most 8 */
+    int64_t workers;               /* SOUK_WORKERS: 4 */
+    int64_t connections_max;       /* SOUK_CONNECTIONS_MAX */
+    int64_t cache_bytes;           /* SOUK_CACHE_BYTES; 0 turns the memory cache off */
+    bool rate_limit;               /* SOUK_RATE_LIMIT: on | off */
+    int64_t rate_per_minute;       /* SOUK_RATE_PER_MINUTE: requests a minute of one address, 1000 */
+    enum log_level log_level;      /* SOUK_LOG */
+    bool migrate_at_start;         /* SOUK_MIGRATE: on | off */
+    bool jobs;                     /* --no-jobs */
+    bool test_payments;            /* SOUK_TEST_PAYMENTS: off | on */
+    int64_t access_token_seconds;  /* SOUK_ACCESS_TOKEN_SECONDS: 900 */
+    int64_t refresh_token_seconds; /* SOUK_REFRESH_TOKEN_SECONDS: 2592000 */
+    /* what tests shorten */
+    int64_t job_interval_ms;    /* SOUK_JOB_INTERVAL_MS: 1000 */
+    int64_t payment_timeout_ms; /* SOUK_PAYMENT_TIMEOUT_MS: 5000 */
+};
+
+/* A flag of the command line that sets a setting: {"listen", "127.0.0.1:8080"}; {"no-jobs", ""}. */
+struct config_flag {
+    struct slice name;
+    struct slice value;
+};
+
+/* Whether `--name` is a setting's flag, and whether a value follows it: for the command line's parser. */
+bool config_flag_find(struct slice name, bool *takes_value);
+
+/* Fills `config`; texts live in `arena`. On a wrong setting returns false with one clear line in `*complaint`
+ * that names the setting, the value's rule and where the value came from. An empty variable counts as not
+ * set; of a flag given twice the last one counts. A SOUK_* name that no setting has is refused, in the
+ * environment as in `.env`: a typing error must not pass for the default. Reads `.env` of the current folder;
+ * does not create anything (see config_secret_ensure). */
+bool config_load(struct config *config, struct arena *arena, const struct config_flag *flags,
+                 size_t flag_count, struct slice *complaint);
+/* The same from given texts, for tests and fuzzing: `environment` is a list "NAME=value" that ends with NULL,
+ * `env_file` the text of `.env` or absent. Touches nothing else. */
+bool config_load_from(struct config *config, struct arena *arena, const struct config_flag *flags,
+                      size_t flag_count, char *const *environment, struct slice env_file,
+                      struct slice *complaint);
+/* Makes the data folder (mode 0700, with its parents) when the database is SQLite. When SOUK_SECRET is not
+ * set, reads or creates DATA/secret: 64 hexadecimal characters, mode 0600; several processes that start at
+ * once get the same one. Refuses a file that others may read or that is shorter than CONFIG_SECRET_LEN_MIN,
+ * and PostgreSQL without SOUK_SECRET, since all nodes of one shop must share it. */
+bool config_secret_ensure(struct config *config, struct arena *arena, struct slice *complaint);
+/* Every setting: name, value (secrets as "(set)", passwords in URLs as "***"), default, help; for `souk
+ * config`. */
+void config_print(const struct config *config, struct buf *out);

@@ -1,0 +1,56 @@
+/* Every limit in one place. What a limit protects stands beside it. */
+#pragma once
+
+#include <stddef.h>
+
+/* memory */
+#define ARENA_REQUEST_BYTES                                                                                  \
+    ((size_t)16 << 20)                       /* address space of one request; pages are touched as needed    \
+                                              */
+#define ARENA_KEEP_BYTES ((size_t)128 << 10) /* what a pooled arena keeps between requests */
+#define REQUESTS_IN_FLIGHT_MAX 1024          /* arenas in the pool */
+
+/* HTTP */
+#define CONNECTIONS_MAX 12000
+#define HEADER_BYTES_MAX ((size_t)16 << 10)
+#define URI_BYTES_MAX 8192
+#define QUERY_PARAMETERS_MAX 64
+#define BODY_BYTES_DEFAULT ((size_t)64 << 10)
+#define BODY_BYTES_MAX ((size_t)1 << 20)
+#define BODY_DRAIN_BYTES                                                                                     \
+    ((size_t)64 << 10) /* a body past its limit is read this far, so that the 413 arrives */
+#define JSON_INPUT_DEPTH_MAX 12
+#define FIELD_ERRORS_MAX 20 /* how many bad fields one problem names */
+#define IDEMPOTENCY_KEY_BYTES_MAX 255
+#define HEADER_DEADLINE_MS 10000
+#define BODY_DEADLINE_MS 30000
+#define WRITE_DEADLINE_MS 60000
+#define IDLE_TIMEOUT_S 75
+#define DRAIN_DEADLINE_MS 10000 /* graceful stop */
+
+/* execution */
+#define WORKER_QUEUE_MAX 512
+#define PASSWORD_QUEUE_MAX 64
+#define LANE_QUEUE_MAX 4096
+#define LANE_BATCH_MAX 128
+#define READ_TRANSACTION_MS_MAX 1000
+
+/* lists */
+#define PAGE_LIMIT_DEFAULT 20
+#define PAGE_LIMIT_MAX 100
+#define PAGE_OFFSET_MAX 10000
+#define PAGE_TOTAL_MAX 10000
+#define CURSOR_BYTES_MAX 1024
+#define SEARCH_CANDIDATES_MAX 1000
+
+/* database */
+#define DB_PARAMS_MAX 32
+#define DB_COLUMNS_MAX 48
+#define DB_STATEMENTS_CACHED 256 /* prepared statements a connection keeps */
+#define DB_SQL_BYTES_MAX 8192
+#define WAL_RESTART_BYTES ((size_t)32 << 20)
+
+/* cache */
+#define CACHE_BYTES_DEFAULT ((size_t)64 << 20)
+#define CACHE_ENTRY_BYTES_MAX ((size_t)256 << 10)
+#define CACHE_TAGS_MAX 128 /* a page of 100 products and its list */
