@@ -42,9 +42,9 @@ CREATE TABLE products (
     deleted_at INTEGER                      -- soft delete: orders keep pointing here
 ) STRICT;
 CREATE UNIQUE INDEX products_slug ON products (slug) WHERE deleted_at IS NULL;
-CREATE INDEX products_listed_created ON products (created_at, id) WHERE is_active = 1 AND deleted_at IS NULL;
-CREATE INDEX products_listed_price ON products (price_minor, id) WHERE is_active = 1 AND deleted_at IS NULL;
-CREATE INDEX products_listed_name ON products (name_sort, id) WHERE is_active = 1 AND deleted_at IS NULL;
+CREATE INDEX products_listed_created ON products (created_at, id) WHERE is_active = TRUE AND deleted_at IS NULL;
+CREATE INDEX products_listed_price ON products (price_minor, id) WHERE is_active = TRUE AND deleted_at IS NULL;
+CREATE INDEX products_listed_name ON products (name_sort, id) WHERE is_active = TRUE AND deleted_at IS NULL;
 CREATE INDEX products_category ON products (category_id);
 
 -- What a shopper sees of a product, rendered once at each edit: the JSON of the contract's Product with a hole (the byte 0x01)
