@@ -19,12 +19,11 @@ enum backorder_policy {
 const char *backorder_policy_name(enum backorder_policy value);
 bool backorder_policy_parse(struct slice name, enum backorder_policy *value);
 
-/* `active`: can change. `converted`: became an order. `merged`: moved into an account's cart. `expired`: left alone too long. */
+/* `active`: can change. `converting`: a payment for it is being asked for; it becomes converted, or active again. `converted`: became an order and never changes again. (A cart that was merged into another or has expired is gone: 404.) */
 enum cart_status {
     CART_STATUS_ACTIVE, /* active */
+    CART_STATUS_CONVERTING, /* converting */
     CART_STATUS_CONVERTED, /* converted */
-    CART_STATUS_MERGED, /* merged */
-    CART_STATUS_EXPIRED, /* expired */
 };
 /* The name as it stands in JSON. */
 const char *cart_status_name(enum cart_status value);
@@ -175,8 +174,8 @@ bool orders_list_sort_parse(struct slice name, enum orders_list_sort *value);
 enum users_list_sort {
     USERS_LIST_SORT_CREATED_AT, /* createdAt */
     USERS_LIST_SORT_CREATED_AT_DESC, /* -createdAt */
-    USERS_LIST_SORT_EMAIL, /* email */
-    USERS_LIST_SORT_EMAIL_DESC, /* -email */
+    USERS_LIST_SORT_NAME, /* name */
+    USERS_LIST_SORT_NAME_DESC, /* -name */
 };
 /* The name as it stands in JSON. */
 const char *users_list_sort_name(enum users_list_sort value);
@@ -328,7 +327,6 @@ struct category_create_input {
     bool parent_id_is_null;
     struct slice description;
     bool has_description;
-    bool description_is_null;
     int64_t position;
     bool has_position;
     bool is_active;
@@ -358,7 +356,6 @@ struct category_update_input {
     bool parent_id_is_null;
     struct slice description;
     bool has_description;
-    bool description_is_null;
     int64_t position;
     bool has_position;
     bool is_active;
@@ -417,7 +414,6 @@ struct product_create_input {
     bool has_slug;
     struct slice description;
     bool has_description;
-    bool description_is_null;
     struct uuid category_id;
     bool has_category_id;
     bool category_id_is_null;
@@ -483,7 +479,6 @@ struct product_update_input {
     bool has_slug;
     struct slice description;
     bool has_description;
-    bool description_is_null;
     struct uuid category_id;
     bool has_category_id;
     bool category_id_is_null;
@@ -817,10 +812,8 @@ struct auth_register_input {
     struct slice password;
     struct slice first_name;
     bool has_first_name;
-    bool first_name_is_null;
     struct slice last_name;
     bool has_last_name;
-    bool last_name_is_null;
     struct uuid cart_id;
     bool has_cart_id;
     enum session_mode session;
@@ -911,10 +904,8 @@ struct me_update_input {
     /* body */
     struct slice first_name;
     bool has_first_name;
-    bool first_name_is_null;
     struct slice last_name;
     bool has_last_name;
-    bool last_name_is_null;
     struct slice phone;
     bool has_phone;
     bool phone_is_null;
@@ -1025,10 +1016,8 @@ struct user_update_input {
     bool has_status;
     struct slice first_name;
     bool has_first_name;
-    bool first_name_is_null;
     struct slice last_name;
     bool has_last_name;
-    bool last_name_is_null;
 };
 
 /* DELETE /users/{id}: Delete an account */

@@ -3,7 +3,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inputsHeader } from "./c_inputs_header.ts";
+import { inputsSource } from "./c_inputs_source.ts";
+import { documentHeader, documentSource } from "./c_document.ts";
 import { handlersHeader } from "./c_handlers.ts";
+import { operationsHeader, operationsSource } from "./c_operations.ts";
 import { Contract } from "./openapi.ts";
 import { ModelBuilder } from "./model.ts";
 
@@ -19,7 +22,12 @@ function main(isCheck: boolean): number {
     }
     const files: Record<string, string> = {
         "src/contract/inputs.h": inputsHeader(model),
+        "src/contract/inputs.c": inputsSource(model),
         "src/contract/handlers.h": handlersHeader(model.operations),
+        "src/contract/openapi_document.h": documentHeader(),
+        "src/contract/openapi_document.c": documentSource(contract.document),
+        "src/api/operations.h": operationsHeader(),
+        "src/api/operations.c": operationsSource(model.operations),
     };
     return isCheck ? check(files) : write(files);
 }
