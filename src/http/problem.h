@@ -43,7 +43,11 @@ struct response;
     X(CHECKOUT_IN_PROGRESS, 409, "The cart is being checked out")                                                   \
     X(OPEN_ORDER_LIMIT, 409, "Too many open unpaid orders")                                                         \
     X(INVALID_TRANSITION, 409, "The order's status does not allow this")                                            \
-    X(AMOUNT_EXCEEDED, 409, "The amount is more than is due")                                                       \
+    X(PAYMENT_EXCEEDS_TOTAL, 409, "The amount is more than is due")                                                 \
+    X(REFUND_EXCEEDS_PAYMENT, 409, "The amount is more than was paid")                                              \
+    X(INSUFFICIENT_STOCK, 409, "The stock on hand does not allow this")                                             \
+    X(VARIANT_EXISTS, 409, "A variant with these options exists")                                                   \
+    X(ADDRESS_LIMIT, 409, "The address book is full")                                                               \
     X(LIMIT_REACHED, 409, "A limit is reached")                                                                     \
     X(IDEMPOTENCY_IN_PROGRESS, 409, "The first request with this key is still running")                             \
     X(PRECONDITION_FAILED, 412, "The resource has changed")                                                         \
@@ -61,7 +65,7 @@ enum problem_code {
 #undef X
 };
 
-/* Replaces what the response holds by the problem; returns its status, so that a handler says `return problem(...)`.
+/* Replaces what the response holds (headers, tags and effects too) by the problem; returns its status, so that a handler says `return problem(...)`.
  * `detail` is a printf format for people; it tells nothing of the inside. */
 enum http_status problem(struct response *response, enum problem_code code, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
@@ -85,3 +89,5 @@ void problem_extra_int(struct response *response, const char *key, int64_t value
 enum http_status problem_database(struct response *response, enum db_result result);
 
 const char *problem_code_name(enum problem_code code);
+/* Ends the JSON of a problem with the request's id; the gateway's last touch, after the handler's extra members. */
+void problem_close(struct response *response, struct slice request_id);
