@@ -1,0 +1,10 @@
+// Where things are in the repository.
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+export const testsFolder = path.join(root, "tests");
+export const contractFile = path.join(root, "api/openapi.yaml");
+export const migrationsFolder = path.join(root, "db/migrations");
+export const coverageFolder = path.join(root, "build/contract-coverage");
+export const binary = path.resolve(root, process.env.SOUK_BINARY || "build/dev/souk");

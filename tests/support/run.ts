@@ -1,0 +1,64 @@
+// Runs the suites, in their order, as one run of node:test with one summary:
+//
+//     npm test --workspace tests                    everything: api and http, race, crash, and last the contract's coverage
+//     npm run suite --workspace tests -- cart       only the files with "cart" in their name
+//     npm run suite --workspace tests -- race       a whole folder
+//
+// A file is a process of its own with a server of its own. Only the first phase runs files side by side; races and crashes want
+// the machine for themselves.
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import path from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { binary, coverageFolder, testsFolder } from "./paths.ts";
+
+const FILE_TIMEOUT_MS = 240_000;
+const PHASES = [
+    { folders: ["api", "http"], concurrency: 3 },
+    { folders: ["race"], concurrency: 1 },
+    { folders: ["crash"], concurrency: 1 },
+    { folders: ["contract"], concurrency: 1 },
+];
+
+function filesOf(folder: string): string[] {
+    const full = path.join(testsFolder, folder);
+    if (!existsSync(full)) return [];
+    return readdirSync(full).filter((name) => name.endsWith(".test.ts")).sort().map((name) => path.join(full, name));
+}
+
+const wanted = process.argv.slice(2);
+const matches = (folder: string, file: string) =>
+    wanted.length === 0 || wanted.some((word) => word === folder || path.basename(file).includes(word.replace(/^.*\//, "")));
+const phases = PHASES
+    .map((phase) => ({ ...phase, files: phase.folders.flatMap((folder) => filesOf(folder).filter((file) => matches(folder, file))) }))
+    .filter((phase) => phase.files.length > 0);
+
+if (phases.length === 0) {
+    console.error(`no test file matches ${wanted.join(" ")}`);
+    process.exit(2);
+}
+if (!existsSync(binary)) {
+    console.error(`there is no server to test at ${path.relative(process.cwd(), binary)}: build it, or set SOUK_BINARY`);
+    process.exit(2);
+}
+if (wanted.length === 0) rmSync(coverageFolder, { recursive: true, force: true });
+mkdirSync(coverageFolder, { recursive: true });
+
+// The summaries of the phases are added up into one, written last.
+const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
+const totals = new Map<string, number>();
+const reporter = new spec();
+reporter.pipe(process.stdout);
+
+for (const { files, concurrency } of phases) {
+    for await (const event of run({ files, concurrency, timeout: FILE_TIMEOUT_MS })) {
+        if (event.type === "test:fail" && event.data.todo === undefined) process.exitCode = 1;
+        const line = event.type === "test:diagnostic" && event.data.nesting === 0 ? SUMMARY.exec(event.data.message) : null;
+        if (line) totals.set(line[1]!, (totals.get(line[1]!) ?? 0) + Number(line[2]));
+        else reporter.write(event);
+    }
+}
+for (const [name, value] of totals) {
+    reporter.write({ type: "test:diagnostic", data: { nesting: 0, message: `${name} ${Math.round(value)}` } });
+}
+reporter.end();

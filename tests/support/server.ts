@@ -1,0 +1,253 @@
+// A souk of our own: a process with a temporary data folder on a free port. Whatever is started here is ended here, and nothing
+// else ever is.
+import assert from "node:assert/strict";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { binary } from "./paths.ts";
+
+const START_MS = 30_000; // bounds, not expectations: a sanitizer build on a busy machine is slow
+const STOP_MS = 25_000;
+const COMMAND_MS = 60_000;
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+    for (const child of running) child.kill("SIGKILL");
+});
+
+export interface ServerOptions {
+    data?: string;                   // default: a new folder, removed when the server is disposed of
+    env?: Record<string, string>;
+    args?: string[];
+}
+
+export interface Exit {
+    code: number | null;
+    signal: NodeJS.Signals | null;
+}
+
+export interface CommandResult {
+    code: number;
+    stdout: string;
+    stderr: string;
+}
+
+/** The environment of every souk under test: nothing of the developer's own settings. */
+function environment(extra: Record<string, string> = {}): Record<string, string> {
+    const kept = ["PATH", "HOME", "TMPDIR", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE"];
+    const env: Record<string, string> = {};
+    for (const name of kept) if (process.env[name] !== undefined) env[name] = process.env[name]!;
+    return { ...env, SOUK_RATE_LIMIT: "off", SOUK_TEST_PAYMENTS: "on", SOUK_LOG: "error", ...extra };
+}
+
+/** A new empty folder; `release` removes it, unless SOUK_KEEP is set. */
+export function temporaryFolder(): { folder: string; release: () => void } {
+    const folder = mkdtempSync(path.join(os.tmpdir(), "souk-test-"));
+    return {
+        folder,
+        release: () => {
+            if (process.env.SOUK_KEEP) console.error(`kept ${folder}`);
+            else rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+        },
+    };
+}
+
+/** Runs one souk command to its end. */
+export function souk(data: string, args: string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<CommandResult> {
+    const child = spawn(binary, [...args, "--data", data], {
+        cwd: os.tmpdir(), // no .env of the repository
+        env: environment(options.env),
+        stdio: ["pipe", "pipe", "pipe"],
+    });
+    running.add(child);
+    const late = setTimeout(() => child.kill("SIGKILL"), COMMAND_MS);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => { stdout += text; });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => { stderr += text; });
+    child.stdin.on("error", () => undefined); // it may end without reading
+    child.stdin.end(options.input ?? "");
+    return new Promise((resolve, reject) => {
+        child.once("error", reject);
+        child.once("close", (code) => {
+            clearTimeout(late);
+            running.delete(child);
+            resolve({ code: code ?? -1, stdout, stderr });
+        });
+    });
+}
+
+export class Server {
+    url = "";
+    port = 0;
+    stdout = "";
+    stderr = "";
+    exit: Promise<Exit> = Promise.resolve({ code: 0, signal: null });
+    private child: ChildProcess | undefined;
+    private release: () => void = () => undefined;
+
+    private constructor(readonly data: string, private readonly options: ServerOptions) {}
+
+    static async start(options: ServerOptions = {}): Promise<Server> {
+        let release = () => undefined as void;
+        let data = options.data;
+        if (data === undefined) {
+            const temporary = temporaryFolder();
+            release = temporary.release;
+            data = path.join(temporary.folder, "data");
+            mkdirSync(data);
+        }
+        const server = new Server(data, options);
+        server.release = release;
+        try {
+            await server.launch();
+        } catch (error) {
+            release();
+            throw error;
+        }
+        return server;
+    }
+
+    /** Starts (again) on the same data folder; the port is a new one. */
+    async launch(env: Record<string, string> = {}): Promise<void> {
+        assert.equal(this.child, undefined, "it runs already");
+        const child = spawn(binary, ["serve", "--data", this.data, "--listen", "127.0.0.1:0", ...(this.options.args ?? [])], {
+            cwd: os.tmpdir(),
+            env: environment({ ...this.options.env, ...env }),
+            stdio: ["ignore", "pipe", "pipe"],
+        });
+        running.add(child);
+        this.child = child;
+        this.stdout = "";
+        this.stderr = "";
+        child.stdout!.setEncoding("utf8").on("data", (text: string) => { this.stdout = (this.stdout + text).slice(-4_000_000); });
+        child.stderr!.setEncoding("utf8").on("data", (text: string) => { this.stderr = (this.stderr + text).slice(-4_000_000); });
+        const end: { exit?: Exit } = {};
+        this.exit = new Promise((resolve, reject) => {
+            child.once("error", reject);
+            child.once("close", (code, signal) => {
+                running.delete(child);
+                this.child = undefined;
+                end.exit = { code, signal };
+                resolve(end.exit);
+            });
+        });
+        this.exit.catch(() => undefined); // told below, where it matters
+        const deadline = Date.now() + START_MS;
+        const fail = (why: string) => new Error(`souk ${why}\nstdout: ${this.stdout.slice(-2000)}\nstderr: ${this.stderr.slice(-4000)}`);
+        for (;;) {
+            const match = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(this.stdout);
+            if (match) {
+                this.port = Number(match[1]);
+                this.url = `http://127.0.0.1:${this.port}`;
+                break;
+            }
+            if (end.exit) throw fail(`ended with ${JSON.stringify(end.exit)} before it listened`);
+            if (Date.now() > deadline) {
+                await this.kill();
+                throw fail("did not listen in time");
+            }
+            await Promise.race([sleep(10), this.exit]);
+        }
+        for (;;) {
+            const status = await fetch(`${this.url}/health/ready`, { signal: AbortSignal.timeout(5000) }).then((reply) => reply.status, () => 0);
+            if (status === 200) return;
+            if (end.exit) throw fail(`ended with ${JSON.stringify(end.exit)} before it was ready`);
+            if (Date.now() > deadline) {
+                await this.kill();
+                throw fail(`was not ready in time (last status ${status})`);
+            }
+            await sleep(20);
+        }
+    }
+
+    get pid(): number {
+        return this.child?.pid ?? -1;
+    }
+
+    get isRunning(): boolean {
+        return this.child !== undefined;
+    }
+
+    signal(name: NodeJS.Signals): void {
+        this.child?.kill(name);
+    }
+
+    /** kill -9, as a power cut would. */
+    async kill(): Promise<void> {
+        this.child?.kill("SIGKILL");
+        await this.exit;
+    }
+
+    /** SIGTERM; answers how it ended. */
+    async terminate(): Promise<Exit> {
+        this.child?.kill("SIGTERM");
+        const late = new AbortController();
+        const exit = await Promise.race([this.exit, sleep(STOP_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
+        late.abort();
+        if (exit === undefined) {
+            await this.kill();
+            throw new Error(`souk did not stop within ${STOP_MS} ms of SIGTERM\n${this.stderr.slice(-4000)}`);
+        }
+        return exit;
+    }
+
+    /** The normal end of a test file: it must stop cleanly. Then the temporary folder goes. */
+    async dispose(): Promise<void> {
+        try {
+            if (this.child) {
+                const exit = await this.terminate();
+                assert.deepEqual(exit, { code: 0, signal: null }, `souk must exit 0 on SIGTERM\n${this.stderr.slice(-4000)}`);
+            }
+        } finally {
+            this.release();
+        }
+    }
+
+    /** A souk command on this server's data, beside it or while it is down. */
+    run(args: string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<CommandResult> {
+        return souk(this.data, args, { ...options, env: { ...this.options.env, ...options.env } });
+    }
+
+    get databaseFile(): string {
+        return path.join(this.data, "souk.db");
+    }
+
+    sql(statement: string): Record<string, unknown>[] {
+        return sql(this.databaseFile, statement);
+    }
+}
+
+/** Runs SQL on a database file through the sqlite3 command; answers the rows of the last statement that has any. */
+export function sql(file: string, statement: string): Record<string, unknown>[] {
+    assert.ok(existsSync(file), `there is no database at ${file}`);
+    const result = spawnSync("sqlite3", ["-json", "-cmd", ".timeout 10000", "-bail", file, statement], {
+        encoding: "utf8", timeout: COMMAND_MS, maxBuffer: 256 << 20,
+    });
+    if (result.error) throw result.error;
+    if (result.status !== 0) throw new Error(`sqlite3: ${result.stderr.trim()} in ${statement.slice(0, 300)}`);
+    const text = result.stdout.trim();
+    return text === "" ? [] : JSON.parse(text) as Record<string, unknown>[];
+}
+
+/** One number of one row. */
+export function sqlNumber(file: string, statement: string): number {
+    const rows = sql(file, statement);
+    return Number(Object.values(rows[0] ?? {})[0]);
+}
+
+/** A UUID as the literal of its 16 bytes. */
+export const uuidBlob = (id: string): string => `x'${id.replaceAll("-", "")}'`;
+
+/** Waits until `check` answers something; bounded. */
+export async function eventually<T>(what: string, check: () => Promise<T | undefined | false> | T | undefined | false, withinMs = 10_000): Promise<T> {
+    const deadline = Date.now() + withinMs;
+    for (;;) {
+        const value = await check();
+        if (value !== undefined && value !== false) return value;
+        if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms`);
+        await sleep(25);
+    }
+}
