@@ -1,0 +1,46 @@
+# souk: what one does here, one line each (`make help`). The work is in scripts/; builds are the CMake presets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+SOUK := build/release/souk
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## install what is missing, build, fill the shop and serve it on 127.0.0.1:8080
+	@scripts/run
+test: ## every check and test (SUITE=cart: one suite)
+	@scripts/test "$(SUITE)"
+bench: ## measure, beside nginx on the same core
+	@scripts/bench
+dev: ## serve a debug build; rebuild and restart on every change
+	@scripts/dev
+build: ## the release binary: build/release/souk
+	@scripts/setup run && scripts/build release
+coverage: ## line and branch coverage of the tests: build/coverage/report
+	@scripts/setup test && scripts/coverage
+contract: ## generate what follows from api/openapi.yaml
+	@scripts/setup test && scripts/npm run contract
+check: ## format, linter, SQL, includes, types, stale generated files
+	@scripts/setup test && scripts/check
+format: ## format the C sources
+	@scripts/setup test && scripts/format
+asan: ## unit tests under the address and undefined-behaviour sanitizers
+	@scripts/setup test && scripts/build asan && scripts/unit asan
+tsan: ## unit tests under the thread sanitizer
+	@scripts/setup test && scripts/build tsan && scripts/unit tsan
+fuzz: ## every fuzz target for a while (FUZZ_SECONDS=30)
+	@scripts/setup test && scripts/fuzz
+db-migrate: build ## bring the database's schema up to date
+	@$(SOUK) migrate up
+db-rollback: build ## take the newest migration back (N=2: two; YES=1: without asking)
+	@$(SOUK) migrate down $(or $(N),1) $(if $(YES),--yes)
+db-seed: build ## fill the shop with samples
+	@$(SOUK) seed
+db-reset: build ## empty the database (YES=1: without asking)
+	@$(SOUK) migrate reset $(if $(YES),--yes)
+clean: ## remove what was built; data/ stays
+	@rm -rf build/dev build/asan build/tsan build/fuzz build/release build/coverage build/tidy build/log
+
+.PHONY: help run test bench dev build coverage contract check format asan tsan fuzz \
+	db-migrate db-rollback db-seed db-reset clean

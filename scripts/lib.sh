@@ -1,0 +1,75 @@
+# What the scripts share: where things are, how they speak, Node of our own. Sourced, never run.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+log_directory=build/log
+
+# Node 20 or newer: the system's, or the one that scripts/setup put into build/node.
+node_directory=$root/build/node/node_modules/node-linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')/bin
+if [ -x "$node_directory/node" ]; then
+    PATH=$node_directory:$PATH
+fi
+
+say() { printf '%s\n' "$*"; }
+# What went wrong, then what to do about it, one argument a line.
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+seconds_as_text() {
+    if [ "$1" -lt 60 ]; then printf '%d s' "$1"; else printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); fi
+}
+
+# step NAME "what it does" command...: runs the command with its output in build/log/NAME.log. On a terminal shows the newest
+# line and the time, elsewhere a sign of life every 30 s. On failure shows the end of the log and returns the command's status.
+step() {
+    local name=$1 what=$2 started=$SECONDS status=0 next=30 pid line columns
+    shift 2
+    mkdir -p "$log_directory"
+    local log=$log_directory/$name.log
+    "$@" >"$log" 2>&1 </dev/null &
+    pid=$!
+    # shellcheck disable=SC2064
+    trap "kill $pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM
+    [ -t 1 ] || say "$what ..."
+    while kill -0 "$pid" 2>/dev/null; do
+        if [ -t 1 ]; then
+            columns=$(tput cols 2>/dev/null || echo 80)
+            line=$(tail -c 300 "$log" | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -1 | tr -cd '[:print:]' || true)
+            line="$what ... $(seconds_as_text $((SECONDS - started)))  $line"
+            printf '\r\033[K%s' "${line:0:columns-1}"
+        elif [ $((SECONDS - started)) -ge "$next" ]; then
+            say "  still at it after $(seconds_as_text $((SECONDS - started)))"
+            next=$((next + 30))
+        fi
+        sleep 0.2
+    done
+    wait "$pid" || status=$?
+    trap - INT TERM
+    [ -t 1 ] && printf '\r\033[K'
+    if [ "$status" -eq 0 ]; then
+        say "$what: $(seconds_as_text $((SECONDS - started)))"
+    else
+        say "$what: FAILED after $(seconds_as_text $((SECONDS - started)))"
+        tail -40 "$log" | sed 's/^/    /'
+        say "The whole output is in $log."
+    fi
+    return "$status"
+}
+
+# The value that souk will use for a setting: of the environment, else of .env, else the default given.
+setting() {
+    local value=${!1:-}
+    if [ -z "$value" ] && [ -f .env ]; then
+        value=$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" .env | tail -1 | sed "s/[[:space:]]*\$//; s/^\"\(.*\)\"\$/\1/; s/^'\(.*\)'\$/\1/")
+    fi
+    printf '%s' "${value:-$2}"
+}
+
+# Whether something listens on HOST:PORT of this machine.
+port_is_taken() {
+    local host=${1%:*} port=${1##*:}
+    case $host in 0.0.0.0 | '*' | '') host=127.0.0.1 ;; '[::]') host=::1 ;; \[*\]) host=${host:1:-1} ;; esac
+    (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null
+}
