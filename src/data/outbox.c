@@ -1,0 +1,14 @@
+/* Appending to the outbox. Delivery is the business of jobs/. */
+#include "data/outbox.h"
+
+DB_STATEMENT(OUTBOX_APPEND) = {
+    .sql = "INSERT INTO outbox (topic, payload, created_at, due_at) VALUES ($1, $2, $3, $3)",
+    .params = {DB_TEXT, DB_JSON, DB_TIME},
+};
+
+enum db_result outbox_append(struct db *db, const char *topic, struct slice payload, int64_t now_ms)
+{
+    /* Outside a transaction the message could leave without the change that it tells of. */
+    CHECK(db_in_transaction(db));
+    return db_run(db, &OUTBOX_APPEND, DB_ARGS(db_text(slice_from(topic)), db_json(payload), db_time(now_ms)));
+}

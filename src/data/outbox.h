@@ -1,0 +1,9 @@
+/* The outbox: what must happen outside the database because of a change inside it (mail, webhooks), written
+ * in the same transaction as the change and delivered by a job. */
+#pragma once
+
+#include "data/db.h"
+
+/* Appends a message. `topic` is a literal such as "order.placed"; `payload` is a JSON object. Must be inside
+ * a transaction. */
+enum db_result outbox_append(struct db *db, const char *topic, struct slice payload, int64_t now_ms);
