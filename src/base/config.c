@@ -263,7 +263,7 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     case CONFIG_LOG_LEVEL:
         return log_level_parse(value, member) ? NULL : "must be off, error, warn, request, info or debug";
     }
-    CHECK(!"a kind without a rule");
+    UNREACHABLE("a kind without a rule");
 }
 
 /* The default, also where it follows from settings that are already filled. */
