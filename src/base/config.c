@@ -192,10 +192,11 @@ static bool is_listen_address(struct slice text)
     if (colon < 2 || port.len > 5 || !slice_to_int64(port, &number) || number < 0 || number > 65535)
         return false;
     struct slice host = {text.ptr, colon - 1};
-    bool bracketed = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
     if (memchr(host.ptr, ' ', host.len) != NULL || memchr(host.ptr, '/', host.len) != NULL)
         return false;
-    return bracketed || memchr(host.ptr, ':', host.len) == NULL; /* an IPv6 address needs its brackets */
+    if (host.ptr[0] == '[')
+        return host.len > 2 && host.ptr[host.len - 1] == ']';
+    return memchr(host.ptr, ':', host.len) == NULL; /* an IPv6 address needs its brackets */
 }
 
 static bool is_postgres_url(struct slice url)
