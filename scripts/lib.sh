@@ -22,7 +22,8 @@ seconds_as_text() {
 }
 
 # step NAME "what it does" command...: runs the command with its output in build/log/NAME.log. On a terminal shows the newest
-# line and the time, elsewhere a sign of life every 30 s. On failure shows the end of the log and returns the command's status.
+# line and the time, elsewhere a sign of life every 30 s. On failure shows the end of the log (step_tail lines) and returns the
+# command's status.
 step() {
     local name=$1 what=$2 started=$SECONDS status=0 next=30 pid line columns
     shift 2
@@ -52,7 +53,7 @@ step() {
         say "$what: $(seconds_as_text $((SECONDS - started)))"
     else
         say "$what: FAILED after $(seconds_as_text $((SECONDS - started)))"
-        tail -40 "$log" | sed 's/^/    /'
+        tail -"${step_tail:-40}" "$log" | sed 's/^/    /'
         say "The whole output is in $log."
     fi
     return "$status"
