@@ -1,5 +1,5 @@
-/* Turns what a client sent into the typed input of an operation, by a descriptor that the generator wrote from the contract.
- * Every bad field is named (up to FIELD_ERRORS_MAX); nothing unknown is let through. */
+/* Turns what a client sent into the typed input of an operation, by a descriptor that the generator wrote
+ * from the contract. Every bad field is named (up to FIELD_ERRORS_MAX); nothing unknown is let through. */
 #pragma once
 
 #include "base/arena.h"
@@ -27,10 +27,11 @@ struct field_errors {
 
 struct input_rule;
 
-/* Fills *input with a zeroed struct from the arena (NULL when the operation takes no input at all). False when any field is
- * bad; then *errors says which. Never keeps anything outside the arena; texts of the query and the path stay where they are. */
-bool input_decode(const struct input_rule *rule, const struct raw_input *raw, struct arena *arena, void **input,
-                  struct field_errors *errors);
+/* Fills *input with a zeroed struct from the arena (NULL when the operation takes no input at all). False
+ * when any field is bad; then *errors says which. Never keeps anything outside the arena; texts of the query
+ * and the path stay where they are. */
+bool input_decode(const struct input_rule *rule, const struct raw_input *raw, struct arena *arena,
+                  void **input, struct field_errors *errors);
 
 /* ---- what inputs are made of ---- */
 
@@ -59,6 +60,9 @@ struct money_list {
     size_t count;
 };
 
+/* How many values a body may consist of; each costs its reader a few dozen bytes, whatever it is. */
+#define JSON_INPUT_VALUES_MAX 20000
+
 /* ---- descriptors, written by tools/contract ---- */
 
 enum field_kind {
@@ -74,8 +78,9 @@ enum field_kind {
     FIELD_MAP      /* struct slice: compact JSON text of an object with free keys and scalar values */
 };
 
-/* Texts are valid UTF-8 without control characters; a plain text longer than TEXT_LINE_MAX code points may have several
- * lines, so line feed, carriage return and tab are let through there. A text that must not be empty must not be blank. */
+/* Texts are valid UTF-8 without control characters; a plain text longer than TEXT_LINE_MAX code points may
+ * have several lines, so line feed, carriage return and tab are let through there. A text that must not be
+ * empty must not be blank. */
 #define TEXT_LINE_MAX 255
 
 enum text_format {
@@ -121,12 +126,12 @@ struct field_rule {
     enum text_format format;
     bool is_required;
     bool is_nullable;
-    bool is_unique;      /* an array: no two items alike */
+    bool is_unique; /* an array: no two items alike */
     bool has_default;
-    size_t offset;       /* of the member in its struct */
-    size_t has_offset;   /* of `has_x`; 0: there is none (a flag never stands first) */
-    size_t null_offset;  /* of `x_is_null`; 0: there is none */
-    int64_t minimum;     /* of the integer or amount, the text's length in code points, the array's count */
+    size_t offset;      /* of the member in its struct */
+    size_t has_offset;  /* of `has_x`; 0: there is none (a flag never stands first) */
+    size_t null_offset; /* of `x_is_null`; 0: there is none */
+    int64_t minimum;    /* of the integer or amount, the text's length in code points, the array's count */
     int64_t maximum;
     int64_t default_value; /* integer, boolean, enumeration */
     const char *default_text;
@@ -153,6 +158,7 @@ struct input_rule {
     bool body_is_required;
 };
 
-/* For the name and parse functions of generated enumerations. `name` is a literal; NULL and false for what is not in it. */
+/* For the name and parse functions of generated enumerations. `name` is a literal; NULL and false for what is
+ * not in it. */
 const char *enumeration_name(const struct enumeration_rule *rule, int value);
 bool enumeration_parse(const struct enumeration_rule *rule, struct slice name, int *value);
