@@ -1,0 +1,432 @@
+/* The memory tier of the cache.
+ *
+ * Entries stand in shards by their key's hash, each with a mutex, a hash table and an LRU list bounded in
+ * bytes.
+ *
+ * Tags make dropping exact without walking anything. A global counter numbers the drops. Each tag is a node
+ * that remembers the number of its last drop; an entry holds references to its tags' nodes and remembers the
+ * counter as it stood before its data was read (its ticket). An entry is good while none of its tags was
+ * dropped since: a comparison for each tag at each look-up, of numbers that only grow. So a drop costs one
+ * look-up however many entries carry the tag, and a fill that raced a drop is bad from birth, whichever of
+ * the two comes first; what is bad is freed when it is met or has become the oldest.
+ *
+ * A node without entries still matters to fills under way. The newest TAGS_IDLE_MAX of them are kept for each
+ * stripe; when one is forgotten its number becomes the stripe's floor, and a fill with an older ticket under
+ * an unknown tag is refused. */
+#include "data/cache.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/limits.h"
+#include "base/metrics.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define SHARDS 16
+#define STRIPES 16
+#define STRIPE_BUCKETS 1024
+#define TAGS_IDLE_MAX 1024 /* for each stripe */
+#define MALLOC_OVERHEAD 16
+
+static struct metric HITS =
+    METRIC("souk_cache_requests_total", "Look-ups in the memory cache by their outcome", "result=\"hit\"",
+           METRIC_COUNTER);
+static struct metric MISSES = METRIC("souk_cache_requests_total", "", "result=\"miss\"", METRIC_COUNTER);
+static struct metric EVICTIONS =
+    METRIC("souk_cache_evictions_total", "Entries that made room for others", NULL, METRIC_COUNTER);
+static struct metric DROPS = METRIC("souk_cache_drops_total", "Tags dropped", NULL, METRIC_COUNTER);
+static struct metric RACES =
+    METRIC("souk_cache_fills_discarded_total", "Fills that raced a drop of their tag", NULL, METRIC_COUNTER);
+static struct metric BYTES = METRIC("souk_cache_bytes", "Memory held by the cache", NULL, METRIC_GAUGE);
+
+struct tag {
+    struct tag *bucket_next;
+    struct tag *previous, *next; /* in the stripe's list of idle tags, newest first */
+    uint64_t hash;
+    size_t references; /* entries that carry it */
+    _Atomic uint64_t dropped;
+    size_t len;
+    char text[];
+};
+
+struct stripe {
+    pthread_mutex_t mutex;
+    struct tag *buckets[STRIPE_BUCKETS];
+    struct tag *idle_first, *idle_last;
+    size_t idle_count;
+    uint64_t floor; /* the newest drop that was forgotten */
+};
+
+struct entry {
+    struct entry *bucket_next;
+    struct entry *previous, *next; /* LRU, newest first */
+    uint64_t hash;
+    uint64_t generation; /* the ticket's */
+    int64_t stored_us, expires_us;
+    _Atomic int holders; /* the shard, and whoever copies the value right now */
+    size_t bytes;        /* charged to the shard */
+    struct tag **tags;
+    size_t tag_count;
+    struct slice key, value;
+    char data[];
+};
+
+struct shard {
+    pthread_mutex_t mutex;
+    struct entry **buckets;
+    struct entry *first, *last;
+    size_t bytes;
+};
+
+struct cache {
+    size_t shard_bytes_max;
+    size_t bucket_count; /* for each shard; a power of two */
+    _Atomic uint64_t drops;
+    _Atomic uint64_t flushed; /* the counter at the last flush */
+    struct shard shards[SHARDS];
+    struct stripe stripes[STRIPES];
+};
+
+/* ---- tags ---- */
+
+static struct stripe *stripe_of(struct cache *cache, uint64_t hash)
+{
+    return &cache->stripes[hash % STRIPES];
+}
+
+static struct tag **tag_bucket(struct stripe *stripe, uint64_t hash)
+{
+    return &stripe->buckets[hash / STRIPES % STRIPE_BUCKETS];
+}
+
+static struct tag *tag_find(struct stripe *stripe, uint64_t hash, struct slice text)
+{
+    struct tag *tag = *tag_bucket(stripe, hash);
+    while (tag != NULL && (tag->hash != hash || !slice_equals((struct slice){tag->text, tag->len}, text)))
+        tag = tag->bucket_next;
+    return tag;
+}
+
+static void idle_remove(struct stripe *stripe, struct tag *tag)
+{
+    *(tag->previous != NULL ? &tag->previous->next : &stripe->idle_first) = tag->next;
+    *(tag->next != NULL ? &tag->next->previous : &stripe->idle_last) = tag->previous;
+    stripe->idle_count--;
+}
+
+static void idle_forget_oldest(struct stripe *stripe)
+{
+    struct tag *tag = stripe->idle_last;
+    uint64_t dropped = atomic_load(&tag->dropped);
+    if (dropped > stripe->floor)
+        stripe->floor = dropped;
+    struct tag **link = tag_bucket(stripe, tag->hash);
+    while (*link != tag)
+        link = &(*link)->bucket_next;
+    *link = tag->bucket_next;
+    idle_remove(stripe, tag);
+    free(tag);
+}
+
+static void idle_add(struct stripe *stripe, struct tag *tag)
+{
+    tag->previous = NULL;
+    tag->next = stripe->idle_first;
+    *(stripe->idle_first != NULL ? &stripe->idle_first->previous : &stripe->idle_last) = tag;
+    stripe->idle_first = tag;
+    if (++stripe->idle_count > TAGS_IDLE_MAX)
+        idle_forget_oldest(stripe);
+}
+
+/* A new node, idle. Its last drop is the stripe's floor: it may have been dropped then, and nobody remembers.
+ */
+static struct tag *tag_add(struct stripe *stripe, uint64_t hash, struct slice text)
+{
+    struct tag *tag = calloc(1, sizeof(*tag) + text.len);
+    CHECK(tag != NULL);
+    tag->hash = hash;
+    tag->len = text.len;
+    memcpy(tag->text, text.ptr, text.len);
+    atomic_store(&tag->dropped, stripe->floor);
+    tag->bucket_next = *tag_bucket(stripe, hash);
+    *tag_bucket(stripe, hash) = tag;
+    idle_add(stripe, tag);
+    return tag;
+}
+
+static struct tag *tag_hold(struct cache *cache, struct slice text)
+{
+    uint64_t hash = hash64(text);
+    struct stripe *stripe = stripe_of(cache, hash);
+    pthread_mutex_lock(&stripe->mutex);
+    struct tag *tag = tag_find(stripe, hash, text);
+    if (tag == NULL)
+        tag = tag_add(stripe, hash, text);
+    if (tag->references++ == 0)
+        idle_remove(stripe, tag);
+    pthread_mutex_unlock(&stripe->mutex);
+    return tag;
+}
+
+static void tag_let_go(struct cache *cache, struct tag *tag)
+{
+    struct stripe *stripe = stripe_of(cache, tag->hash);
+    pthread_mutex_lock(&stripe->mutex);
+    if (--tag->references == 0)
+        idle_add(stripe, tag);
+    pthread_mutex_unlock(&stripe->mutex);
+}
+
+/* ---- entries ---- */
+
+static bool is_good(struct cache *cache, const struct entry *entry, int64_t now_us)
+{
+    if (now_us >= entry->expires_us || entry->generation < atomic_load(&cache->flushed))
+        return false;
+    for (size_t i = 0; i < entry->tag_count; i++)
+        if (atomic_load(&entry->tags[i]->dropped) > entry->generation)
+            return false;
+    return true;
+}
+
+static void entry_let_go(struct cache *cache, struct entry *entry)
+{
+    if (atomic_fetch_sub(&entry->holders, 1) != 1)
+        return;
+    for (size_t i = 0; i < entry->tag_count; i++)
+        tag_let_go(cache, entry->tags[i]);
+    free(entry);
+}
+
+static struct shard *shard_of(struct cache *cache, uint64_t hash)
+{
+    return &cache->shards[hash % SHARDS];
+}
+
+static struct entry **entry_bucket(struct cache *cache, struct shard *shard, uint64_t hash)
+{
+    return &shard->buckets[hash / SHARDS & (cache->bucket_count - 1)];
+}
+
+static struct entry *entry_find(struct cache *cache, struct shard *shard, uint64_t hash, struct slice key)
+{
+    struct entry *entry = *entry_bucket(cache, shard, hash);
+    while (entry != NULL && (entry->hash != hash || !slice_equals(entry->key, key)))
+        entry = entry->bucket_next;
+    return entry;
+}
+
+static void lru_unlink(struct shard *shard, struct entry *entry)
+{
+    *(entry->previous != NULL ? &entry->previous->next : &shard->first) = entry->next;
+    *(entry->next != NULL ? &entry->next->previous : &shard->last) = entry->previous;
+}
+
+static void lru_push(struct shard *shard, struct entry *entry)
+{
+    entry->previous = NULL;
+    entry->next = shard->first;
+    *(shard->first != NULL ? &shard->first->previous : &shard->last) = entry;
+    shard->first = entry;
+}
+
+/* Out of the shard, whose lock is held; freed by whoever lets go last. */
+static void entry_remove(struct cache *cache, struct shard *shard, struct entry *entry)
+{
+    struct entry **link = entry_bucket(cache, shard, entry->hash);
+    while (*link != entry)
+        link = &(*link)->bucket_next;
+    *link = entry->bucket_next;
+    lru_unlink(shard, entry);
+    shard->bytes -= entry->bytes;
+    metric_add(&BYTES, -(int64_t)entry->bytes);
+    entry_let_go(cache, entry);
+}
+
+/* What the entry costs. Tags are shared, but each is charged as if it were not: the bound holds in the worst
+ * case. */
+static size_t entry_cost(size_t block, const struct slice *tags, size_t tag_count)
+{
+    size_t cost = block + MALLOC_OVERHEAD;
+    for (size_t i = 0; i < tag_count; i++)
+        cost += sizeof(struct tag) + tags[i].len + MALLOC_OVERHEAD;
+    return cost;
+}
+
+/* One block: the entry, its tag pointers, its key, its value. */
+static struct entry *entry_new(struct cache *cache, struct slice key, struct slice value,
+                               const struct slice *tags, size_t tag_count)
+{
+    size_t block = sizeof(struct entry) + tag_count * sizeof(struct tag *) + key.len + value.len;
+    size_t cost = entry_cost(block, tags, tag_count);
+    if (cost > cache->shard_bytes_max)
+        return NULL;
+    struct entry *entry = malloc(block);
+    CHECK(entry != NULL);
+    *entry = (struct entry){.hash = hash64(key), .holders = 1, .bytes = cost, .tag_count = tag_count};
+    entry->tags = (struct tag **)(void *)entry->data;
+    char *text = entry->data + tag_count * sizeof(struct tag *);
+    memcpy(text, key.ptr, key.len);
+    entry->key = (struct slice){text, key.len};
+    text += key.len;
+    memcpy(text, value.ptr, value.len);
+    entry->value = (struct slice){text, value.len};
+    for (size_t i = 0; i < tag_count; i++)
+        entry->tags[i] = tag_hold(cache, tags[i]);
+    return entry;
+}
+
+/* ---- the interface ---- */
+
+struct cache *cache_new(size_t bytes_max)
+{
+    struct cache *cache = calloc(1, sizeof(*cache));
+    CHECK(cache != NULL);
+    cache->shard_bytes_max = bytes_max / SHARDS;
+    cache->bucket_count = 64;
+    while (cache->bucket_count * 2048 < cache->shard_bytes_max)
+        cache->bucket_count *= 2;
+    for (size_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_init(&cache->shards[i].mutex, NULL);
+        cache->shards[i].buckets = calloc(cache->bucket_count, sizeof(struct entry *));
+        CHECK(cache->shards[i].buckets != NULL);
+    }
+    for (size_t i = 0; i < STRIPES; i++)
+        pthread_mutex_init(&cache->stripes[i].mutex, NULL);
+    return cache;
+}
+
+void cache_free(struct cache *cache)
+{
+    if (cache == NULL)
+        return;
+    cache_flush(cache);
+    for (size_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_destroy(&cache->shards[i].mutex);
+        free(cache->shards[i].buckets);
+    }
+    for (size_t i = 0; i < STRIPES; i++) {
+        while (cache->stripes[i].idle_last != NULL)
+            idle_forget_oldest(&cache->stripes[i]);
+        pthread_mutex_destroy(&cache->stripes[i].mutex);
+    }
+    free(cache);
+}
+
+struct cache_ticket cache_ticket(struct cache *cache)
+{
+    return (struct cache_ticket){atomic_load(&cache->drops)};
+}
+
+/* The entry, held for the caller; NULL when there is none that is good. */
+static struct entry *entry_hold(struct cache *cache, struct slice key, int64_t now_us)
+{
+    uint64_t hash = hash64(key);
+    struct shard *shard = shard_of(cache, hash);
+    pthread_mutex_lock(&shard->mutex);
+    struct entry *entry = entry_find(cache, shard, hash, key);
+    if (entry != NULL && !is_good(cache, entry, now_us)) {
+        entry_remove(cache, shard, entry);
+        entry = NULL;
+    }
+    if (entry != NULL) {
+        atomic_fetch_add(&entry->holders, 1);
+        lru_unlink(shard, entry);
+        lru_push(shard, entry);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    return entry;
+}
+
+bool cache_get(struct cache *cache, struct slice key, struct arena *arena, struct slice *value,
+               int64_t *age_s)
+{
+    int64_t now_us = clock_monotonic_us();
+    struct entry *entry = entry_hold(cache, key, now_us);
+    metric_add(entry != NULL ? &HITS : &MISSES, 1);
+    if (entry == NULL)
+        return false;
+    /* Outside the lock: a hot entry is copied by many at once. */
+    *value = arena_copy(arena, entry->value);
+    *age_s = (now_us - entry->stored_us) / 1000000;
+    entry_let_go(cache, entry);
+    return true;
+}
+
+static void entry_insert(struct cache *cache, struct entry *entry)
+{
+    struct shard *shard = shard_of(cache, entry->hash);
+    pthread_mutex_lock(&shard->mutex);
+    struct entry *old = entry_find(cache, shard, entry->hash, entry->key);
+    if (old != NULL)
+        entry_remove(cache, shard, old);
+    while (shard->bytes + entry->bytes > cache->shard_bytes_max) {
+        entry_remove(cache, shard, shard->last);
+        metric_add(&EVICTIONS, 1);
+    }
+    struct entry **bucket = entry_bucket(cache, shard, entry->hash);
+    entry->bucket_next = *bucket;
+    *bucket = entry;
+    lru_push(shard, entry);
+    shard->bytes += entry->bytes;
+    metric_add(&BYTES, (int64_t)entry->bytes);
+    pthread_mutex_unlock(&shard->mutex);
+}
+
+void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
+               const struct slice *tags, size_t tag_count, int64_t seconds)
+{
+    if (value.len > CACHE_ENTRY_BYTES_MAX || tag_count > CACHE_TAGS_MAX || seconds <= 0)
+        return;
+    struct entry *entry = entry_new(cache, key, value, tags, tag_count);
+    if (entry == NULL)
+        return;
+    entry->generation = ticket.generation;
+    entry->stored_us = clock_monotonic_us();
+    entry->expires_us = entry->stored_us + seconds * 1000000;
+    /* Only to spare the room: a drop that comes after this look is seen by the next look-up. */
+    if (is_good(cache, entry, entry->stored_us)) {
+        entry_insert(cache, entry);
+    } else {
+        metric_add(&RACES, 1);
+        entry_let_go(cache, entry);
+    }
+}
+
+void cache_drop_tag(struct cache *cache, struct slice tag)
+{
+    /* The number first: a reader whose ticket is at least this one began after the commit that is told of
+     * here. */
+    uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
+    uint64_t hash = hash64(tag);
+    struct stripe *stripe = stripe_of(cache, hash);
+    pthread_mutex_lock(&stripe->mutex);
+    struct tag *node = tag_find(stripe, hash, tag);
+    if (node == NULL) {
+        node = tag_add(stripe, hash, tag);
+    } else if (node->references == 0) { /* the newest drop is the last to be forgotten */
+        idle_remove(stripe, node);
+        idle_add(stripe, node);
+    }
+    if (number > atomic_load(&node->dropped))
+        atomic_store(&node->dropped, number);
+    pthread_mutex_unlock(&stripe->mutex);
+    metric_add(&DROPS, 1);
+}
+
+void cache_flush(struct cache *cache)
+{
+    uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
+    uint64_t flushed = atomic_load(&cache->flushed);
+    while (flushed < number && !atomic_compare_exchange_weak(&cache->flushed, &flushed, number))
+        ;
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &cache->shards[i];
+        pthread_mutex_lock(&shard->mutex);
+        while (shard->last != NULL)
+            entry_remove(cache, shard, shard->last);
+        pthread_mutex_unlock(&shard->mutex);
+    }
+}

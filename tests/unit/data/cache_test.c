@@ -1,0 +1,245 @@
+/* The memory tier of the cache: bounds, times, tags, and fills that race drops. */
+#include "fixture.h"
+
+#include "base/clock.h"
+#include "data/cache.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct cached {
+    struct arena arena;
+    struct cache *cache;
+};
+
+static int begin(void **state)
+{
+    crypto_start();
+    struct cached *cached = calloc(1, sizeof(*cached));
+    assert_true(arena_init(&cached->arena, (size_t)64 << 20));
+    cached->cache = cache_new((size_t)8 << 20);
+    *state = cached;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct cached *cached = *state;
+    cache_free(cached->cache);
+    arena_release(&cached->arena);
+    free(cached);
+    return 0;
+}
+
+static bool get(struct cached *cached, const char *key, const char *expected)
+{
+    struct slice value;
+    int64_t age_s;
+    bool found = cache_get(cached->cache, slice_from(key), &cached->arena, &value, &age_s);
+    if (found) {
+        assert_true(slice_is(value, expected));
+        assert_in_range(age_s, 0, 2);
+    }
+    return found;
+}
+
+static void put(struct cached *cached, struct cache_ticket ticket, const char *key, const char *value,
+                const char *first_tag, const char *second_tag)
+{
+    struct slice tags[] = {slice_from(first_tag), slice_from(second_tag)};
+    size_t count = second_tag != NULL ? 2 : first_tag != NULL ? 1 : 0;
+    cache_put(cached->cache, ticket, slice_from(key), slice_from(value), tags, count, 60);
+}
+
+static void what_is_put_is_found(void **state)
+{
+    struct cached *cached = *state;
+    assert_false(get(cached, "a", NULL));
+    put(cached, cache_ticket(cached->cache), "a", "one", NULL, NULL);
+    put(cached, cache_ticket(cached->cache), "b", "", "t", NULL);
+    assert_true(get(cached, "a", "one"));
+    assert_true(get(cached, "b", ""));
+    put(cached, cache_ticket(cached->cache), "a", "two", NULL, NULL);
+    assert_true(get(cached, "a", "two"));
+    assert_false(get(cached, "c", NULL));
+}
+
+static void a_dropped_tag_drops_its_entries_only(void **state)
+{
+    struct cached *cached = *state;
+    struct cache_ticket ticket = cache_ticket(cached->cache);
+    put(cached, ticket, "p1", "1", "product:1", NULL);
+    put(cached, ticket, "p2", "2", "product:2", NULL);
+    put(cached, ticket, "list", "12", "product:1", "products");
+    cache_drop_tag(cached->cache, SLICE("product:1"));
+    assert_false(get(cached, "p1", NULL));
+    assert_false(get(cached, "list", NULL));
+    assert_true(get(cached, "p2", "2"));
+    put(cached, cache_ticket(cached->cache), "p1", "new", "product:1", NULL);
+    assert_true(get(cached, "p1", "new"));
+    cache_flush(cached->cache);
+    assert_false(get(cached, "p1", NULL));
+    assert_false(get(cached, "p2", NULL));
+}
+
+static void a_fill_that_raced_a_drop_is_discarded(void **state)
+{
+    struct cached *cached = *state;
+    struct cache_ticket ticket = cache_ticket(cached->cache);
+    cache_drop_tag(cached->cache, SLICE("product:1")); /* no entry carries it yet */
+    put(cached, ticket, "p1", "stale", "product:1", NULL);
+    put(cached, ticket, "p2", "good", "product:2", NULL);
+    assert_false(get(cached, "p1", NULL));
+    assert_true(get(cached, "p2", "good"));
+    cache_flush(cached->cache);
+    put(cached, ticket, "p3", "stale", "product:3", NULL);
+    assert_false(get(cached, "p3", NULL));
+}
+
+/* A drop may be forgotten among very many, but never so that a stale fill gets in. */
+static void a_forgotten_drop_still_refuses(void **state)
+{
+    struct cached *cached = *state;
+    struct cache_ticket ticket = cache_ticket(cached->cache);
+    cache_drop_tag(cached->cache, SLICE("product:1"));
+    for (int i = 0; i < 40000; i++) {
+        char tag[32];
+        snprintf(tag, sizeof(tag), "other:%d", i);
+        cache_drop_tag(cached->cache, slice_from(tag));
+    }
+    put(cached, ticket, "p1", "stale", "product:1", NULL);
+    assert_false(get(cached, "p1", NULL));
+    put(cached, cache_ticket(cached->cache), "p1", "new", "product:1", NULL);
+    assert_true(get(cached, "p1", "new"));
+}
+
+static void entries_expire(void **state)
+{
+    struct cached *cached = *state;
+    cache_put(cached->cache, cache_ticket(cached->cache), SLICE("a"), SLICE("1"), NULL, 0, 1);
+    assert_true(get(cached, "a", "1"));
+    usleep(1050000);
+    assert_false(get(cached, "a", NULL));
+}
+
+static void the_bounds_hold(void **state)
+{
+    struct cached *cached = *state;
+    size_t size = (size_t)64 << 10;
+    char *large = calloc(1, CACHE_ENTRY_BYTES_MAX + 1);
+    struct slice tags[CACHE_TAGS_MAX + 1];
+    for (size_t i = 0; i < COUNT_OF(tags); i++)
+        tags[i] = SLICE("t");
+    struct cache_ticket ticket = cache_ticket(cached->cache);
+    cache_put(cached->cache, ticket, SLICE("large"), (struct slice){large, CACHE_ENTRY_BYTES_MAX + 1}, NULL,
+              0, 60);
+    assert_false(get(cached, "large", NULL));
+    cache_put(cached->cache, ticket, SLICE("tags"), SLICE("1"), tags, COUNT_OF(tags), 60);
+    assert_false(get(cached, "tags", NULL));
+    int found = 0;
+    for (int i = 0; i < 1000; i++) { /* 64 MB into 8 MB */
+        char key[16];
+        snprintf(key, sizeof(key), "%d", i);
+        cache_put(cached->cache, ticket, slice_from(key), (struct slice){large, size}, NULL, 0, 60);
+    }
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        struct slice value;
+        int64_t age_s;
+        snprintf(key, sizeof(key), "%d", i);
+        found += cache_get(cached->cache, slice_from(key), &cached->arena, &value, &age_s);
+        arena_reset(&cached->arena);
+    }
+    assert_in_range(found, 60, 128);
+    free(large);
+    struct cache *off = cache_new(0);
+    cache_put(off, cache_ticket(off), SLICE("a"), SLICE("1"), NULL, 0, 60);
+    struct slice value;
+    int64_t age_s;
+    assert_false(cache_get(off, SLICE("a"), &cached->arena, &value, &age_s));
+    cache_free(off);
+}
+
+/* Writers raise the numbers of eight "rows" and drop their tags; readers fill from the rows through the
+ * cache. After a drop has returned nobody may be shown an older number. */
+#define ROWS 8
+struct race {
+    struct cache *cache;
+    _Atomic int64_t rows[ROWS];    /* the database */
+    _Atomic int64_t visible[ROWS]; /* at least this must be shown: its drop has returned */
+    _Atomic bool is_over;
+    _Atomic int64_t hits, stale;
+};
+
+static void *write_rows(void *arg)
+{
+    struct race *race = arg;
+    for (int i = 0; i < 30000; i++) {
+        int row = (int)(random_u64() % ROWS);
+        char tag[16];
+        snprintf(tag, sizeof(tag), "row:%d", row);
+        int64_t value = atomic_fetch_add(&race->rows[row], 1) + 1;
+        cache_drop_tag(race->cache, slice_from(tag));
+        int64_t seen = atomic_load(&race->visible[row]);
+        while (seen < value && !atomic_compare_exchange_weak(&race->visible[row], &seen, value))
+            ;
+    }
+    atomic_store(&race->is_over, true);
+    return NULL;
+}
+
+static void *read_rows(void *arg)
+{
+    struct race *race = arg;
+    struct arena arena;
+    CHECK(arena_init(&arena, (size_t)1 << 20));
+    while (!atomic_load(&race->is_over)) {
+        arena_reset(&arena);
+        int row = (int)(random_u64() % ROWS);
+        struct slice key = arena_format(&arena, "row:%d", row);
+        int64_t least = atomic_load(&race->visible[row]);
+        struct slice text;
+        int64_t age_s;
+        long long value;
+        struct cache_ticket ticket = cache_ticket(race->cache);
+        if (cache_get(race->cache, key, &arena, &text, &age_s)) {
+            CHECK(slice_to_int64(text, &value));
+            atomic_fetch_add(&race->hits, 1);
+            if (value < least)
+                atomic_fetch_add(&race->stale, 1);
+            continue;
+        }
+        text = arena_format(&arena, "%lld", (long long)atomic_load(&race->rows[row]));
+        cache_put(race->cache, ticket, key, text, &key, 1, 60);
+    }
+    arena_release(&arena);
+    return NULL;
+}
+
+static void nobody_is_shown_what_was_dropped(void **state)
+{
+    struct cached *cached = *state;
+    struct race race = {.cache = cached->cache};
+    pthread_t threads[6];
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, i < 2 ? write_rows : read_rows, &race), 0);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&race.stale), 0);
+    assert_true(atomic_load(&race.hits) > 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        CASE(what_is_put_is_found),
+        CASE(a_dropped_tag_drops_its_entries_only),
+        CASE(a_fill_that_raced_a_drop_is_discarded),
+        CASE(a_forgotten_drop_still_refuses),
+        CASE(entries_expire),
+        CASE(the_bounds_hold),
+        CASE(nobody_is_shown_what_was_dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
