@@ -1,26 +1,127 @@
-/* The one pipeline that every request takes, whatever transport it came by. gateway.c reads like the list of its steps. */
+/* The one pipeline that every request takes, whatever transport it came by. gateway.c reads like the list of its steps.
+ *
+ * A transport (the server, the Lambda loop, a test):
+ *   1. exchange_new, then sets method, target, address, and each header by exchange_header;
+ *   2. gateway_open: request id and route; body_limit says how much body it should read;
+ *   3. sets body, then gateway_handle. On GATEWAY_ANSWERED the reply stands in `reply`. On GATEWAY_PENDING it will, after `complete`
+ *      was called (once, on another thread) and the transport called gateway_finish;
+ *   or, without an event loop, gateway_run in place of both.
+ * A transport that refuses a request by itself (a body that is too large) says why with gateway_refuse instead of 3.
+ * Every exchange that was opened must be brought to its end (answered, or gateway_finish), also when its client is gone: that is
+ * when caches are dropped and metrics counted. */
 #pragma once
 
 #include "http/response.h"
+#include "http/router.h"
+#include "http/throttle.h"
+#include "http/validation.h"
+#include "http/workers.h"
 
 struct gateway;
+struct exchange;
+
+/* The header fields that the gateway looks at. */
+enum request_header {
+    HEADER_ACCEPT,
+    HEADER_AUTHORIZATION,
+    HEADER_CONTENT_TYPE,
+    HEADER_COOKIE,
+    HEADER_HOST,
+    HEADER_IDEMPOTENCY_KEY,
+    HEADER_IF_MATCH,
+    HEADER_IF_NONE_MATCH,
+    HEADER_ORIGIN,
+    HEADER_USER_AGENT,
+    HEADER_X_REQUEST_ID,
+    HEADER_COUNT
+};
+
+#define REPLY_HEADERS_MAX (RESPONSE_HEADERS_MAX + 16)
+
+/* What goes back to the client. Names and values have a NUL behind them; all of it lives in the exchange's arena. */
+struct reply {
+    enum http_status status;
+    struct response_header headers[REPLY_HEADERS_MAX];
+    unsigned header_count;
+    struct slice body; /* of a 304 or a HEAD: what a GET would have got, for its length; not to be sent */
+};
+
+enum cache_state { CACHE_UNUSED, CACHE_MISS, CACHE_HIT };
+
+/* A request with an Idempotency-Key that runs now; its scope is in no two of these. */
+struct flight {
+    uint8_t scope[SHA256_LEN];
+    struct flight *next;
+    bool is_registered;
+};
 
 /* One exchange: filled by a transport, answered by the gateway. It and all it points to live in `arena`. */
 struct exchange {
     struct arena *arena;
     enum http_method method;
     struct slice target;  /* raw path and query, still escaped */
-    struct slice body;    /* absent: none */
-    struct slice address; /* of the client */
+    struct slice body;    /* absent or empty: none */
+    struct slice address; /* of the client, text */
     bool is_loopback;
-    /* header look-up of the transport: name in lower case; absent when not sent */
-    struct slice (*header)(const struct exchange *exchange, const char *name);
+    struct slice headers[HEADER_COUNT]; /* absent when not sent */
     void *transport;
-    /* the answer */
-    enum http_status status;
-    struct response response;
-    struct request request;
-    /* called once, on any thread, when the answer stands in `status` and `response` (only after gateway_handle said true for
-     * "pending") */
+    /* Called on gateway_handle's thread just before the exchange is given to another one; NULL: nothing to do. */
+    void (*suspend)(struct exchange *exchange);
+    /* Called once, on another thread, after `suspend`. */
     void (*complete)(struct exchange *exchange);
+
+    size_t body_limit; /* from gateway_open */
+    struct reply reply;
+
+    /* the gateway's own */
+    struct gateway *gateway;
+    enum http_status status; /* 0: not decided yet */
+    struct request request;
+    struct response response;
+    struct route route;
+    struct slice query;
+    struct raw_parameter *parameters; /* of the query */
+    size_t parameter_count;
+    struct slice request_id;
+    int64_t started_us;
+    enum execution execution;
+    enum cache_state cache_state;
+    struct cache_ticket cache_ticket;
+    struct slice cache_key;
+    int64_t cache_age_s;
+    struct slice etag; /* of a cached reply */
+    bool has_verdict;
+    struct throttle_verdict verdict;
+    bool is_replay;
+    bool is_finished;
+    struct flight flight;
+    struct worker_job worker_job;
+    struct lane_job lane_job;
+    int64_t queued_us;
+    size_t arena_mark; /* what lies behind it is not needed for a bare refusal */
+    void *waiter; /* of gateway_run */
 };
+
+/* Starts the pools. `services` outlives the gateway. NULL when the system refuses threads. */
+struct gateway *gateway_new(const struct services *services);
+/* Ends the pools; no exchange may be pending, and the threads that called the gateway must not call it again. Before
+ * store_close. */
+void gateway_free(struct gateway *gateway);
+
+/* An empty exchange in the arena. */
+struct exchange *exchange_new(struct arena *arena);
+/* Takes a header field in; unknown ones are ignored. False when a field that may stand once stands twice: the transport answers
+ * gateway_refuse(MALFORMED_REQUEST). `name` and `value` must live as long as the exchange. */
+bool exchange_header(struct exchange *exchange, struct slice name, struct slice value);
+
+void gateway_open(struct gateway *gateway, struct exchange *exchange);
+
+enum gateway_progress { GATEWAY_ANSWERED, GATEWAY_PENDING };
+
+enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *exchange);
+/* Renders the reply and does what waited for the commit. Nothing the second time. */
+void gateway_finish(struct gateway *gateway, struct exchange *exchange);
+/* Answers with a problem of the transport's own, finished. After gateway_open. */
+void gateway_refuse(struct gateway *gateway, struct exchange *exchange, enum problem_code code, const char *detail);
+/* gateway_handle for a transport without an event loop: returns when the reply stands. */
+void gateway_run(struct gateway *gateway, struct exchange *exchange);

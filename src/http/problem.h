@@ -82,6 +82,8 @@ enum http_status problem_fields(struct response *response, const struct field_er
 /* VALIDATION_ERROR on one field, found by a handler. */
 enum http_status problem_field(struct response *response, const char *field, const char *code, const char *message, ...)
     __attribute__((format(printf, 4, 5)));
+/* The member `errors` of a problem just made that is not a VALIDATION_ERROR: lines out of stock, say. */
+void problem_errors(struct response *response, const struct field_error *errors, size_t count);
 /* An extra member of the problem just made (orderNumber, retryAfterSeconds). */
 void problem_extra_string(struct response *response, const char *key, struct slice value);
 void problem_extra_int(struct response *response, const char *key, int64_t value);

@@ -1,5 +1,6 @@
 /* What a handler fills. For an operation that is not bare the gateway writes {"data": ... } around what the handler writes to
- * `json`, adds "pagination" when response_page was called, selects `fields`, makes the ETag and sets the headers. */
+ * `json`, adds "pagination" when response_page was called, selects `fields`, makes the ETag and sets the headers. A handler
+ * that wants another Cache-Control or ETag than the gateway's sets it with response_header. */
 #pragma once
 
 #include "base/json_writer.h"
@@ -41,9 +42,24 @@ struct response {
     struct response_count *counts;
     const char *problem_code; /* set by problem() */
     bool is_uncacheable;
+    /* the gateway's own */
+    struct slice prefix;    /* what the body starts with before the handler writes: {"data": */
+    bool database_failed;   /* problem_database(DB_ERROR): the transaction may be worth another run */
 };
 
-/* A response header; `name` is a literal, the value must be free of CR and LF. */
+/* Makes an empty response that writes into `arena`, whatever it held before (a closure may run again). `is_bare`: nothing is
+ * put around what the handler writes. */
+void response_init(struct response *response, struct arena *arena, bool is_bare);
+/* What the handler wrote, without what the gateway puts around it. */
+struct slice response_content(const struct response *response);
+/* The header that was set under this name (as written there), or absent. */
+struct slice response_header_value(const struct response *response, const char *name);
+/* Does what waited for the commit: drops the tags, adds to the metrics. Once; `cache` may be NULL. */
+struct cache;
+void response_run_effects(struct response *response, struct cache *cache);
+
+/* A response header; `name` is a literal, the value must be free of control characters. It is copied into the arena, with a
+ * NUL behind it. */
 void response_header(struct response *response, const char *name, struct slice value);
 /* The row's version, for the ETag and If-Match. */
 void response_version(struct response *response, int64_t version);
@@ -51,7 +67,7 @@ void response_version(struct response *response, int64_t version);
 void response_location(struct response *response, const char *collection, struct uuid id);
 /* The entry that the cache may make of this reply carries this tag: "product", id -> product:ID. */
 void response_tag(struct response *response, const char *kind, struct uuid id);
-/* After the commit: drop what carries the tag from the cache. */
+/* After the commit: drop what carries the tag from the cache. `tag` is a literal. */
 void response_drop(struct response *response, const char *tag);
 void response_drop_id(struct response *response, const char *kind, struct uuid id);
 /* After the commit: add to a metric. */

@@ -1,0 +1,560 @@
+/* The pipeline, step by step. Each check answers 0 ("go on") or the status of the problem that it has written.
+ *
+ * gateway_open takes the steps that need no body, check_before the others up to the handler; gateway_execute.c runs the
+ * handler, gateway_finish.c makes the reply. */
+#include "http/gateway.h"
+
+#include "auth/session.h"
+#include "auth/token.h"
+#include "base/clock.h"
+#include "http/gateway_private.h"
+#include "http/headers.h"
+#include "http/target.h"
+
+#include <stdlib.h>
+
+#define GO_ON ((enum http_status)0)
+
+/* ---- the exchange ---- */
+
+struct exchange *exchange_new(struct arena *arena)
+{
+    struct exchange *x = ARENA_NEW(arena, struct exchange);
+    x->arena = arena;
+    return x;
+}
+
+static const struct known_header {
+    struct slice name;
+    bool is_list; /* may stand in several lines, which count as one with commas */
+} KNOWN_HEADERS[HEADER_COUNT] = {
+    [HEADER_ACCEPT] = {{"accept", 6}, true},
+    [HEADER_AUTHORIZATION] = {{"authorization", 13}, false},
+    [HEADER_CONTENT_TYPE] = {{"content-type", 12}, false},
+    [HEADER_COOKIE] = {{"cookie", 6}, false},
+    [HEADER_HOST] = {{"host", 4}, false},
+    [HEADER_IDEMPOTENCY_KEY] = {{"idempotency-key", 15}, false},
+    [HEADER_IF_MATCH] = {{"if-match", 8}, true},
+    [HEADER_IF_NONE_MATCH] = {{"if-none-match", 13}, true},
+    [HEADER_ORIGIN] = {{"origin", 6}, false},
+    [HEADER_USER_AGENT] = {{"user-agent", 10}, false},
+    [HEADER_X_REQUEST_ID] = {{"x-request-id", 12}, false},
+};
+
+bool exchange_header(struct exchange *x, struct slice name, struct slice value)
+{
+    for (size_t i = 0; i < HEADER_COUNT; i++) {
+        const struct known_header *known = &KNOWN_HEADERS[i];
+        if (name.len != known->name.len || !slice_equals_ignore_case(name, known->name))
+            continue;
+        if (slice_is_absent(x->headers[i])) {
+            x->headers[i] = value;
+            return true;
+        }
+        if (!known->is_list)
+            return false;
+        x->headers[i] = arena_format(x->arena, "%.*s, %.*s", SLICE_ARG(x->headers[i]), SLICE_ARG(value));
+        return true;
+    }
+    return true;
+}
+
+/* ---- steps before the body is read ---- */
+
+/* Takes the caller's X-Request-Id when it is fit for a log, else makes one. */
+static void take_request_id(struct exchange *x)
+{
+    struct slice given = x->headers[HEADER_X_REQUEST_ID];
+    if (!slice_is_absent(given) && header_request_id_is_sane(given)) {
+        x->request_id = arena_copy(x->arena, given);
+        if (uuid_parse(given, &x->request.id))
+            return;
+    }
+    x->request.id = uuid_v7(x->request.now_ms);
+    if (!slice_is_absent(x->request_id))
+        return;
+    char *text = arena_alloc(x->arena, UUID_TEXT_LEN + 1);
+    uuid_format(x->request.id, text);
+    text[UUID_TEXT_LEN] = '\0';
+    x->request_id = (struct slice){text, UUID_TEXT_LEN};
+}
+
+static const char *const METHOD_NAMES[] = {
+    [METHOD_GET] = "GET",     [METHOD_HEAD] = "HEAD",     [METHOD_POST] = "POST",       [METHOD_PUT] = "PUT",
+    [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE", [METHOD_OPTIONS] = "OPTIONS",
+};
+
+static void set_allow(struct exchange *x, unsigned methods)
+{
+    struct buf allow;
+    buf_init(&allow, x->arena);
+    for (size_t i = 0; i < COUNT_OF(METHOD_NAMES); i++) {
+        if ((methods & (1u << i)) == 0)
+            continue;
+        if (allow.len > 0)
+            buf_append(&allow, SLICE(", "));
+        buf_append(&allow, slice_from(METHOD_NAMES[i]));
+    }
+    response_header(&x->response, "Allow", buf_slice(&allow));
+}
+
+static enum http_status answer_method(struct exchange *x)
+{
+    enum http_status status = HTTP_STATUS_NO_CONTENT;
+    if (x->method != METHOD_OPTIONS)
+        status = problem(&x->response, PROBLEM_METHOD_NOT_ALLOWED, "See the Allow header for what this path takes");
+    set_allow(x, x->route.methods | (1u << METHOD_OPTIONS));
+    return status;
+}
+
+static enum http_status find_route(struct gateway *gateway, struct exchange *x)
+{
+    struct target target;
+    if (x->target.len > URI_BYTES_MAX)
+        return problem(&x->response, PROBLEM_URI_TOO_LONG, "At most %d bytes", URI_BYTES_MAX);
+    if (!target_split(x->target, &target))
+        return problem(&x->response, PROBLEM_MALFORMED_REQUEST, "The request target is malformed");
+    x->query = target.query;
+    if (slice_is(target.path, "*") && x->method == METHOD_OPTIONS) {
+        x->route.methods = (1u << METHOD_OPTIONS) - 1; /* whatever souk knows */
+        return answer_method(x);
+    }
+    switch (router_find(gateway->router, x->arena, x->method, target.path, &x->route)) {
+    case ROUTE_FOUND:
+        x->request.operation = x->route.operation;
+        response_init(&x->response, x->arena, x->route.operation->is_bare);
+        x->body_limit = x->route.operation->body_limit;
+        x->target = target.path; /* from here on: the raw path */
+        return GO_ON;
+    case ROUTE_NO_PATH:
+        return problem(&x->response, PROBLEM_NOT_FOUND, "No such path");
+    case ROUTE_NO_METHOD:
+        return answer_method(x);
+    case ROUTE_MALFORMED:
+        break;
+    }
+    return problem(&x->response, PROBLEM_MALFORMED_REQUEST, "The path holds a malformed escape");
+}
+
+void gateway_open(struct gateway *gateway, struct exchange *x)
+{
+    metric_add(&gateway_in_flight, 1);
+    x->gateway = gateway;
+    x->started_us = clock_monotonic_us();
+    x->body_limit = BODY_BYTES_DEFAULT;
+    struct request *request = &x->request;
+    request->services = gateway->services;
+    request->arena = x->arena;
+    request->now_ms = clock_now_ms();
+    request->address = x->address;
+    request->is_loopback = x->is_loopback;
+    take_request_id(x);
+    x->arena_mark = x->arena->used;
+    response_init(&x->response, x->arena, true);
+    x->status = find_route(gateway, x);
+}
+
+/* ---- steps before the handler ---- */
+
+static enum http_status answer_throttled(struct exchange *x, int64_t retry_after_s)
+{
+    enum http_status status = problem(&x->response, PROBLEM_RATE_LIMIT_EXCEEDED, "Try again in %lld s",
+                                      (long long)retry_after_s);
+    response_header(&x->response, "Retry-After", arena_format(x->arena, "%lld", (long long)retry_after_s));
+    problem_extra_int(&x->response, "retryAfterSeconds", retry_after_s);
+    return status;
+}
+
+/* The whole API first, then this address; what was not routed counts as reading. */
+static enum http_status check_rate_of_address(struct gateway *gateway, struct exchange *x)
+{
+    struct throttle *throttle = gateway->throttle;
+    if (throttle == NULL)
+        return GO_ON;
+    if (!throttle_take_whole(throttle, x->started_us))
+        return answer_throttled(x, 1);
+    const struct operation *operation = x->request.operation;
+    x->has_verdict = true;
+    throttle_take(throttle, throttle_address(throttle, x->address), operation ? operation->rate_class : RATE_READ,
+                  x->started_us, &x->verdict);
+    return x->verdict.is_allowed ? GO_ON : answer_throttled(x, x->verdict.retry_after_s);
+}
+
+/* A user has the same allowance from however many addresses. */
+static enum http_status check_rate_of_user(struct gateway *gateway, struct exchange *x)
+{
+    struct throttle *throttle = gateway->throttle;
+    if (throttle == NULL || !principal_is_user(&x->request.principal))
+        return GO_ON;
+    struct throttle_verdict verdict;
+    throttle_take(throttle, throttle_user(throttle, x->request.principal.user_id), x->request.operation->rate_class,
+                  x->started_us, &verdict);
+    if (verdict.remaining < x->verdict.remaining)
+        x->verdict = verdict;
+    return verdict.is_allowed ? GO_ON : answer_throttled(x, verdict.retry_after_s);
+}
+
+static enum http_status check_accept(struct exchange *x)
+{
+    struct slice accept = x->headers[HEADER_ACCEPT];
+    /* Bare replies are pages, pictures and keys: whoever asks for one knows what it is. */
+    if (slice_is_absent(accept) || x->request.operation->is_bare || slice_trim(accept).len == 0 ||
+        header_accepts_json(accept))
+        return GO_ON;
+    return problem(&x->response, PROBLEM_NOT_ACCEPTABLE, "The reply would be application/json");
+}
+
+static enum http_status check_body(struct exchange *x)
+{
+    if (x->body.len == 0)
+        return GO_ON;
+    if (x->body_limit == 0)
+        return problem(&x->response, PROBLEM_BODY_TOO_LARGE, "This operation takes no body");
+    if (x->body.len > x->body_limit)
+        return problem(&x->response, PROBLEM_BODY_TOO_LARGE, "At most %zu bytes", x->body_limit);
+    struct slice content_type = x->headers[HEADER_CONTENT_TYPE];
+    if (slice_is_absent(content_type) || !header_is_json(content_type))
+        return problem(&x->response, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8");
+    return GO_ON;
+}
+
+static enum http_status answer_unauthenticated(struct exchange *x, bool is_bad_token)
+{
+    enum http_status status =
+        problem(&x->response, PROBLEM_UNAUTHENTICATED, "%s",
+                is_bad_token ? "The access token is malformed, expired or revoked" : "Send an access token");
+    response_header(&x->response, "WWW-Authenticate",
+                    is_bad_token ? SLICE("Bearer realm=\"souk\", error=\"invalid_token\"")
+                                 : SLICE("Bearer realm=\"souk\""));
+    return status;
+}
+
+/* A token that is sent must be good, even where none is needed: a client that thinks it is logged in must learn that it is
+ * not. The role is the one that the user has now, not the one at the token's issue. */
+static enum http_status authenticate(struct gateway *gateway, struct exchange *x)
+{
+    struct slice authorization = x->headers[HEADER_AUTHORIZATION];
+    if (slice_is_absent(authorization))
+        return GO_ON;
+    struct request *request = &x->request;
+    struct slice token;
+    if (!header_bearer(authorization, &token))
+        return answer_unauthenticated(x, true);
+    struct db *db = gateway_thread_db(gateway);
+    if (db == NULL)
+        return problem_database(&x->response, DB_ERROR);
+    struct principal principal = {.kind = PRINCIPAL_ANONYMOUS};
+    if (token_verify(gateway->services->keys, db, x->arena, token, request->now_ms, &principal) != TOKEN_GOOD)
+        return answer_unauthenticated(x, true);
+    switch (session_check(db, principal.session_id, request->now_ms, &principal.role)) {
+    case DB_ROW:
+        break;
+    case DB_DONE:
+        return answer_unauthenticated(x, true);
+    case DB_CONFLICT:
+    case DB_ERROR:
+        return problem_database(&x->response, DB_ERROR);
+    }
+    principal.kind = PRINCIPAL_USER;
+    principal.scopes = role_scopes(principal.role);
+    request->principal = principal;
+    return GO_ON;
+}
+
+static enum http_status authorize(struct exchange *x)
+{
+    const struct operation *operation = x->request.operation;
+    const struct principal *principal = &x->request.principal;
+    if (operation->access == ACCESS_PUBLIC || operation->access == ACCESS_ANYONE)
+        return GO_ON;
+    if (!principal_is_user(principal))
+        return answer_unauthenticated(x, false);
+    if (operation->access == ACCESS_STAFF &&
+        (!principal_is_staff(principal) || !principal_has(principal, operation->scope)))
+        return problem(&x->response, PROBLEM_FORBIDDEN, "Your role does not allow this");
+    return GO_ON;
+}
+
+static enum http_status parse_query(struct exchange *x)
+{
+    if (x->query.len == 0)
+        return GO_ON;
+    x->parameters = ARENA_ARRAY(x->arena, struct raw_parameter, QUERY_PARAMETERS_MAX);
+    if (!target_parse_query(x->arena, x->query, x->parameters, &x->parameter_count))
+        return problem(&x->response, PROBLEM_MALFORMED_REQUEST,
+                       "The query holds a malformed escape or more than %d parameters", QUERY_PARAMETERS_MAX);
+    return GO_ON;
+}
+
+static int compare_parameters(const void *a, const void *b)
+{
+    const struct raw_parameter *x = *(const struct raw_parameter *const *)a;
+    const struct raw_parameter *y = *(const struct raw_parameter *const *)b;
+    size_t shorter = x->name.len < y->name.len ? x->name.len : y->name.len;
+    int order = memcmp(x->name.ptr, y->name.ptr, shorter);
+    if (order == 0 && x->name.len != y->name.len)
+        order = x->name.len < y->name.len ? -1 : 1;
+    return order != 0 ? order : (x < y ? -1 : 1); /* of one name: as they came */
+}
+
+/* Operation, path and the query in the order of its names. NUL parts them: none of them can hold one. */
+static struct slice cache_key_of(struct exchange *x)
+{
+    struct buf key;
+    buf_init(&key, x->arena);
+    buf_append(&key, slice_from(x->request.operation->name));
+    buf_append_char(&key, '\0');
+    buf_append(&key, x->target);
+    const struct raw_parameter *sorted[QUERY_PARAMETERS_MAX];
+    for (size_t i = 0; i < x->parameter_count; i++)
+        sorted[i] = &x->parameters[i];
+    qsort(sorted, x->parameter_count, sizeof(sorted[0]), compare_parameters);
+    for (size_t i = 0; i < x->parameter_count; i++) {
+        buf_append_char(&key, '\0');
+        buf_append(&key, sorted[i]->name);
+        buf_append_char(&key, '\0');
+        buf_append(&key, sorted[i]->value);
+    }
+    return key.overflow ? SLICE_ABSENT : buf_slice(&key);
+}
+
+/* The reply that the cache holds for this request. It stands before validation: only what was once valid was kept, under the
+ * same words. Staff read fresh and may see more. */
+static enum http_status look_up_cache(struct gateway *gateway, struct exchange *x)
+{
+    const struct operation *operation = x->request.operation;
+    struct cache *cache = gateway->services->cache;
+    if (cache == NULL || operation->cache_seconds == 0 || operation->access != ACCESS_PUBLIC ||
+        operation->method != METHOD_GET || principal_is_staff(&x->request.principal))
+        return GO_ON;
+    x->cache_key = cache_key_of(x);
+    if (slice_is_absent(x->cache_key))
+        return GO_ON;
+    struct slice packed;
+    struct slice content_type;
+    if (cache_get(cache, x->cache_key, x->arena, &packed, &x->cache_age_s) &&
+        cached_reply_unpack(packed, &content_type, &x->etag, &x->reply.body)) {
+        x->response.content_type = content_type.ptr;
+        x->cache_state = CACHE_HIT;
+        return HTTP_STATUS_OK;
+    }
+    x->cache_state = CACHE_MISS;
+    x->cache_ticket = cache_ticket(cache); /* before anything is read */
+    return GO_ON;
+}
+
+static enum http_status decode_input(struct exchange *x)
+{
+    struct request *request = &x->request;
+    request->user_agent = x->headers[HEADER_USER_AGENT];
+    request->origin = x->headers[HEADER_ORIGIN];
+    request->host = x->headers[HEADER_HOST];
+    request->refresh_cookie = header_cookie(x->headers[HEADER_COOKIE], SLICE("souk_refresh"));
+    if (request->operation->input == NULL)
+        return GO_ON;
+    struct raw_input raw = {.path_values = x->route.values,
+                            .path_count = x->route.value_count,
+                            .query = x->parameters,
+                            .query_count = x->parameter_count,
+                            .body = x->body.len > 0 ? x->body : SLICE_ABSENT};
+    struct field_errors errors = {.count = 0};
+    void *input = NULL;
+    if (!input_decode(request->operation->input, &raw, x->arena, &input, &errors))
+        return problem_fields(&x->response, errors.list, errors.count);
+    request->input = input;
+    return GO_ON;
+}
+
+static enum http_status read_if_match(struct exchange *x)
+{
+    struct slice if_match = x->headers[HEADER_IF_MATCH];
+    if (slice_is_absent(if_match) || !x->request.operation->accepts_if_match)
+        return GO_ON;
+    switch (header_if_match(if_match, &x->request.if_match_version)) {
+    case IF_MATCH_ANY:
+        return GO_ON;
+    case IF_MATCH_VERSION:
+        x->request.has_if_match = true;
+        return GO_ON;
+    case IF_MATCH_MALFORMED:
+        break;
+    }
+    return problem_field(&x->response, "If-Match", "FORMAT", "One entity tag, as it came in ETag, or *");
+}
+
+/* Who the key belongs to: the user; without one the cart, whose id in the path is a secret; else the address. */
+static void idempotency_scope(struct exchange *x, struct slice key)
+{
+    const struct request *request = &x->request;
+    struct buf text;
+    buf_init(&text, x->arena);
+    if (principal_is_user(&request->principal)) {
+        buf_append(&text, SLICE("user "));
+        buf_append(&text, (struct slice){(const char *)request->principal.user_id.bytes, sizeof(struct uuid)});
+    } else if (strncmp(request->operation->path, "/cart/{", 7) == 0 ||
+               strncmp(request->operation->path, "/checkout/{", 11) == 0) {
+        buf_append(&text, SLICE("cart"));
+    } else {
+        buf_append(&text, SLICE("address "));
+        buf_append(&text, x->address);
+    }
+    buf_append_char(&text, '\0');
+    buf_append(&text, slice_from(request->operation->name));
+    for (size_t i = 0; i < x->route.value_count; i++) {
+        buf_append_char(&text, '\0');
+        buf_append(&text, x->route.values[i]);
+    }
+    buf_append_char(&text, '\0');
+    buf_append(&text, key);
+    sha256(buf_slice(&text), x->request.idempotency.scope);
+}
+
+static enum http_status read_idempotency_key(struct exchange *x)
+{
+    struct slice key = x->headers[HEADER_IDEMPOTENCY_KEY];
+    if (slice_is_absent(key))
+        return GO_ON;
+    if (!x->request.operation->accepts_idempotency_key)
+        return problem_field(&x->response, "Idempotency-Key", "NOT_ACCEPTED", "This operation takes no key");
+    if (!header_idempotency_key_is_valid(key))
+        return problem_field(&x->response, "Idempotency-Key", "FORMAT", "1 to %d printable ASCII characters",
+                             IDEMPOTENCY_KEY_BYTES_MAX);
+    idempotency_scope(x, key);
+    struct buf text;
+    buf_init(&text, x->arena);
+    buf_append(&text, slice_is_absent(x->query) ? SLICE("") : x->query);
+    buf_append_char(&text, '\0');
+    buf_append(&text, x->body);
+    sha256(buf_slice(&text), x->request.idempotency.body);
+    x->request.idempotency.is_present = true;
+    return GO_ON;
+}
+
+/* The list of steps. */
+static enum http_status check_before(struct gateway *gateway, struct exchange *x)
+{
+    enum http_status status;
+    if ((status = check_rate_of_address(gateway, x)) || /* */
+        (status = x->status) ||                         /* what find_route said */
+        (status = check_accept(x)) ||                   /* */
+        (status = check_body(x)) ||                     /* */
+        (status = authenticate(gateway, x)) ||          /* */
+        (status = check_rate_of_user(gateway, x)) ||    /* */
+        (status = authorize(x)) ||                      /* */
+        (status = parse_query(x)) ||                    /* */
+        (status = look_up_cache(gateway, x)) ||         /* */
+        (status = decode_input(x)) ||                   /* */
+        (status = read_if_match(x)) ||                  /* */
+        (status = read_idempotency_key(x)))
+        return status;
+    return GO_ON;
+}
+
+enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
+{
+    x->status = check_before(gateway, x);
+    if (x->status == GO_ON && gateway_execute(gateway, x) == GATEWAY_PENDING)
+        return GATEWAY_PENDING; /* another thread may own it already: it must not be touched */
+    gateway_finish(gateway, x);
+    return GATEWAY_ANSWERED;
+}
+
+void gateway_refuse(struct gateway *gateway, struct exchange *x, enum problem_code code, const char *detail)
+{
+    x->status = problem(&x->response, code, "%s", detail);
+    gateway_finish(gateway, x);
+}
+
+/* ---- the synchronous variant ---- */
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t is_done_changed;
+    bool is_done;
+};
+
+static void waiter_wake(struct exchange *x)
+{
+    struct waiter *waiter = x->waiter;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->is_done = true;
+    pthread_cond_signal(&waiter->is_done_changed);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+void gateway_run(struct gateway *gateway, struct exchange *x)
+{
+    struct waiter waiter = {.is_done = false};
+    pthread_mutex_init(&waiter.lock, NULL);
+    pthread_cond_init(&waiter.is_done_changed, NULL);
+    x->waiter = &waiter;
+    x->suspend = NULL;
+    x->complete = waiter_wake;
+    if (gateway_handle(gateway, x) == GATEWAY_PENDING) {
+        pthread_mutex_lock(&waiter.lock);
+        while (!waiter.is_done)
+            pthread_cond_wait(&waiter.is_done_changed, &waiter.lock);
+        pthread_mutex_unlock(&waiter.lock);
+        gateway_finish(gateway, x);
+    }
+    x->waiter = NULL;
+    pthread_cond_destroy(&waiter.is_done_changed);
+    pthread_mutex_destroy(&waiter.lock);
+}
+
+/* ---- start and stop ---- */
+
+static bool pools_start(struct gateway *gateway)
+{
+    int64_t workers = gateway->services->config->workers;
+    gateway->workers = workers_new(&(struct workers_options){.name = "worker",
+                                                             .threads = workers > 0 ? (unsigned)workers : 1,
+                                                             .queue_max = WORKER_QUEUE_MAX,
+                                                             .depth = &gateway_worker_queue});
+    gateway->password_workers = workers_new(&(struct workers_options){
+        .name = "password", .threads = 2, .queue_max = PASSWORD_QUEUE_MAX, .depth = &gateway_password_queue});
+    return gateway->workers != NULL && gateway->password_workers != NULL;
+}
+
+struct gateway *gateway_new(const struct services *services)
+{
+    struct gateway *gateway = calloc(1, sizeof(*gateway));
+    CHECK(gateway != NULL);
+    gateway->services = services;
+    gateway->router = router_new(&services->operations);
+    if (services->config->rate_limit)
+        gateway->throttle = throttle_new(services->config->rate_per_minute);
+    CHECK(pthread_key_create(&gateway->context_key, NULL) == 0);
+    pthread_mutex_init(&gateway->contexts_lock, NULL);
+    for (size_t i = 0; i < FLIGHT_STRIPES; i++)
+        pthread_mutex_init(&gateway->flights[i].lock, NULL);
+    gateway_metrics_open(gateway);
+    if (!pools_start(gateway)) {
+        gateway_free(gateway);
+        return NULL;
+    }
+    return gateway;
+}
+
+void gateway_free(struct gateway *gateway)
+{
+    if (gateway == NULL)
+        return;
+    workers_free(gateway->workers);
+    workers_free(gateway->password_workers);
+    for (struct thread_context *context = gateway->contexts; context != NULL;) {
+        struct thread_context *next = context->next;
+        if (context->db != NULL)
+            store_disconnect(context->db);
+        free(context);
+        context = next;
+    }
+    pthread_key_delete(gateway->context_key);
+    pthread_mutex_destroy(&gateway->contexts_lock);
+    for (size_t i = 0; i < FLIGHT_STRIPES; i++)
+        pthread_mutex_destroy(&gateway->flights[i].lock);
+    router_free(gateway->router);
+    throttle_free(gateway->throttle);
+    free(gateway->metrics);
+    free(gateway);
+}

@@ -1,0 +1,314 @@
+/* Who runs the handler: this thread, a worker, the password pool or the write lane. */
+#include "base/clock.h"
+#include "http/gateway_private.h"
+#include "http/idempotency.h"
+
+#include <stdlib.h>
+
+#define WAIT_US_MAX INT64_C(10000000) /* what waited longer is answered 503: its client has given up */
+
+/* ---- each thread's connection ---- */
+
+struct db *gateway_thread_db(struct gateway *gateway)
+{
+    struct thread_context *context = pthread_getspecific(gateway->context_key);
+    if (context == NULL) {
+        context = calloc(1, sizeof(*context));
+        CHECK(context != NULL);
+        CHECK(pthread_setspecific(gateway->context_key, context) == 0);
+        pthread_mutex_lock(&gateway->contexts_lock);
+        context->next = gateway->contexts;
+        gateway->contexts = context;
+        pthread_mutex_unlock(&gateway->contexts_lock);
+    }
+    if (context->db == NULL)
+        context->db = store_connect(gateway->services->store);
+    return context->db;
+}
+
+void exchange_set_unavailable(struct exchange *x, const char *detail)
+{
+    x->status = problem(&x->response, PROBLEM_UNAVAILABLE, "%s", detail);
+    response_header(&x->response, "Retry-After", SLICE("1"));
+}
+
+/* ---- requests with the same Idempotency-Key at the same time ---- */
+
+static struct flight_stripe *flight_stripe(struct exchange *x)
+{
+    return &x->gateway->flights[x->flight.scope[0] % FLIGHT_STRIPES];
+}
+
+/* False when one with the same scope is running. */
+static bool flight_begin(struct exchange *x)
+{
+    if (!x->request.idempotency.is_present)
+        return true;
+    memcpy(x->flight.scope, x->request.idempotency.scope, sizeof(x->flight.scope));
+    struct flight_stripe *stripe = flight_stripe(x);
+    bool is_running = false;
+    pthread_mutex_lock(&stripe->lock);
+    for (const struct flight *other = stripe->first; other != NULL && !is_running; other = other->next)
+        is_running = memcmp(other->scope, x->flight.scope, sizeof(x->flight.scope)) == 0;
+    if (!is_running) {
+        x->flight.next = stripe->first;
+        stripe->first = &x->flight;
+        x->flight.is_registered = true;
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return !is_running;
+}
+
+static void flight_end(struct exchange *x)
+{
+    if (!x->flight.is_registered)
+        return;
+    struct flight_stripe *stripe = flight_stripe(x);
+    pthread_mutex_lock(&stripe->lock);
+    struct flight **link = &stripe->first;
+    while (*link != &x->flight)
+        link = &(*link)->next;
+    *link = x->flight.next;
+    pthread_mutex_unlock(&stripe->lock);
+    x->flight.is_registered = false;
+}
+
+/* ---- what an idempotency record holds ---- */
+
+/* The reply as a message: its headers, an empty line, what the handler wrote. What the gateway adds it adds again. */
+static struct slice record_body(struct exchange *x)
+{
+    const struct response *response = &x->response;
+    struct buf text;
+    buf_init(&text, x->arena);
+    for (unsigned i = 0; i < response->header_count; i++)
+        buf_format(&text, "%s: %.*s\n", response->headers[i].name, SLICE_ARG(response->headers[i].value));
+    buf_format(&text, "Version: %lld\n\n", (long long)response->version);
+    buf_append(&text, response_content(response));
+    return text.overflow ? SLICE_ABSENT : buf_slice(&text);
+}
+
+/* Fills the response from a record as record_body wrote it. */
+static void record_restore(struct exchange *x, const struct idempotency_record *record)
+{
+    struct response *response = &x->response;
+    struct slice rest = record->body;
+    struct slice line;
+    while (slice_split(&rest, '\n', &line) && line.len > 0) {
+        struct slice value = line;
+        struct slice name;
+        (void)slice_split(&value, ':', &name);
+        value = slice_trim(value);
+        long long version;
+        if (slice_is(name, "Version") && slice_to_int64(value, &version))
+            response_version(response, version);
+        else
+            response_header(response, arena_copy(x->arena, name).ptr, value);
+    }
+    if (!slice_is_absent(rest))
+        buf_append(&response->body, rest);
+    x->is_replay = true;
+    x->status = (enum http_status)record->status;
+}
+
+/* Whether the gateway keeps the record of this request. */
+static bool keeps_record(const struct exchange *x)
+{
+    return x->request.idempotency.is_present && !x->request.operation->handles_replay;
+}
+
+/* Looks for a record. True when the status stands: a replay, a refusal, a failure. */
+static bool answer_from_record(struct exchange *x, struct db *db)
+{
+    if (!keeps_record(x))
+        return false;
+    enum idempotency_state state;
+    struct idempotency_record record;
+    if (idempotency_find(&x->request, db, &state, &record) != DB_DONE) {
+        x->status = problem_database(&x->response, DB_ERROR);
+        return true;
+    }
+    switch (state) {
+    case IDEMPOTENCY_NEW:
+        return false;
+    case IDEMPOTENCY_REPLAY:
+        record_restore(x, &record);
+        return true;
+    case IDEMPOTENCY_OTHER:
+        x->status = problem(&x->response, PROBLEM_IDEMPOTENCY_KEY_REUSED, "Use a new key for another request");
+        return true;
+    }
+    return false;
+}
+
+static enum db_result store_record(struct exchange *x, struct db *db)
+{
+    struct slice body = record_body(x);
+    if (slice_is_absent(body)) {
+        x->status = problem(&x->response, PROBLEM_INTERNAL_ERROR, "The reply is too large");
+        return DB_CONFLICT;
+    }
+    struct idempotency_record record = {.status = x->status, .body = body};
+    enum db_result result = idempotency_store(&x->request, db, &record);
+    if (result == DB_DONE)
+        return DB_DONE;
+    if (result == DB_CONFLICT) { /* another node was first: its record will be there for the next try */
+        x->status = problem(&x->response, PROBLEM_IDEMPOTENCY_IN_PROGRESS, "Try again in a second");
+        response_header(&x->response, "Retry-After", SLICE("1"));
+    } else {
+        x->status = problem_database(&x->response, DB_ERROR);
+    }
+    return result;
+}
+
+/* ---- running the handler ---- */
+
+static void run_handler(struct exchange *x, struct db *db)
+{
+    x->request.db = db;
+    x->status = x->request.operation->handler(&x->request, &x->response);
+    CHECK(x->status >= 400 || x->response.problem_code == NULL);
+}
+
+/* Pages and keys that need no database are answered without one. */
+static bool has_database(struct exchange *x, struct db *db)
+{
+    if (db != NULL || x->request.operation->is_bare)
+        return true;
+    exchange_set_unavailable(x, "The database cannot be reached; try again");
+    return false;
+}
+
+/* In one snapshot. */
+static void run_read(struct exchange *x, struct db *db)
+{
+    if (!has_database(x, db))
+        return;
+    if (db != NULL)
+        db_read_begin(db);
+    run_handler(x, db);
+    if (db != NULL)
+        db_read_end(db);
+}
+
+static enum db_result store_record_closure(struct db *db, void *arg)
+{
+    return store_record(arg, db);
+}
+
+/* The handler opens its own transactions, so the record follows in one more: between the two a crash can lose it, and then
+ * the state of what the handler changed is what keeps a repeat from doing it twice. */
+static void run_orchestrated(struct exchange *x, struct db *db)
+{
+    if (!has_database(x, db) || answer_from_record(x, db))
+        return;
+    run_handler(x, db);
+    if (x->status < 400 && keeps_record(x) && db_transaction(db, store_record_closure, x) == DB_ERROR &&
+        x->status < 400)
+        exchange_set_unavailable(x, "The outcome could not be recorded; try again");
+}
+
+/* The whole handler in one transaction, together with its idempotency record. May run again: everything starts afresh. */
+static enum db_result run_transaction(struct db *db, void *arg)
+{
+    struct exchange *x = arg;
+    response_init(&x->response, x->arena, x->request.operation->is_bare);
+    x->is_replay = false;
+    if (answer_from_record(x, db))
+        return x->response.database_failed ? DB_ERROR : DB_DONE; /* nothing was written */
+    run_handler(x, db);
+    if (x->status >= 400)
+        return x->response.database_failed ? DB_ERROR : DB_CONFLICT; /* either rolls back */
+    return keeps_record(x) ? store_record(x, db) : DB_DONE;
+}
+
+/* ---- handing over ---- */
+
+/* The end of what another thread did. The exchange is the transport's again and must not be touched. */
+static void conclude(struct exchange *x)
+{
+    flight_end(x);
+    x->complete(x);
+}
+
+/* What was not committed did not happen, and what was seen on the way may not have happened either. */
+static void after_transaction(struct exchange *x, bool is_committed)
+{
+    if (!is_committed)
+        exchange_set_unavailable(x, "The shop is busy; try again");
+}
+
+static struct exchange *exchange_of_job(struct worker_job *job)
+{
+    return (struct exchange *)((char *)job - offsetof(struct exchange, worker_job));
+}
+
+static void worker_run(struct worker_job *job)
+{
+    struct exchange *x = exchange_of_job(job);
+    struct db *db = gateway_thread_db(x->gateway);
+    if (clock_monotonic_us() - x->queued_us > WAIT_US_MAX) {
+        exchange_set_unavailable(x, "The shop is busy; try again");
+    } else if (x->execution == EXECUTION_TRANSACTION) {
+        if (has_database(x, db))
+            after_transaction(x, db_transaction(db, run_transaction, x) != DB_ERROR);
+    } else if (x->execution == EXECUTION_WORKER) {
+        run_read(x, db);
+    } else {
+        run_orchestrated(x, db);
+    }
+    conclude(x);
+}
+
+static void lane_done(void *arg, enum db_result result, bool is_committed)
+{
+    struct exchange *x = arg;
+    after_transaction(x, is_committed && result != DB_ERROR);
+    conclude(x);
+}
+
+static void submit_to_lane(struct gateway *gateway, struct exchange *x)
+{
+    x->lane_job = (struct lane_job){
+        .run = run_transaction, .done = lane_done, .arg = x, .deadline_us = x->queued_us + WAIT_US_MAX};
+    if (store_submit(gateway->services->store, &x->lane_job))
+        return;
+    exchange_set_unavailable(x, "The shop is busy; try again");
+    conclude(x);
+}
+
+static void submit_to_pool(struct workers *pool, struct exchange *x)
+{
+    struct worker_job *evicted;
+    x->worker_job = (struct worker_job){.run = worker_run, .priority = x->request.operation->priority};
+    bool is_taken = workers_submit(pool, &x->worker_job, &evicted);
+    struct exchange *refused = !is_taken ? x : evicted != NULL ? exchange_of_job(evicted) : NULL;
+    if (refused != NULL) {
+        exchange_set_unavailable(refused, "The shop is busy; try again");
+        conclude(refused);
+    }
+}
+
+enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *x)
+{
+    const struct operation *operation = x->request.operation;
+    x->execution = operation->choose_execution ? operation->choose_execution(&x->request) : operation->execution;
+    if (!flight_begin(x)) {
+        x->status = problem(&x->response, PROBLEM_IDEMPOTENCY_IN_PROGRESS, "Try again in a second");
+        response_header(&x->response, "Retry-After", SLICE("1"));
+        return GATEWAY_ANSWERED;
+    }
+    if (x->execution == EXECUTION_INLINE) {
+        run_read(x, gateway_thread_db(gateway));
+        flight_end(x);
+        return GATEWAY_ANSWERED;
+    }
+    x->queued_us = clock_monotonic_us();
+    if (x->suspend != NULL)
+        x->suspend(x);
+    if (x->execution == EXECUTION_TRANSACTION && store_has_lane(gateway->services->store))
+        submit_to_lane(gateway, x);
+    else
+        submit_to_pool(x->execution == EXECUTION_PASSWORD ? gateway->password_workers : gateway->workers, x);
+    return GATEWAY_PENDING;
+}

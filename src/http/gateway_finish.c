@@ -1,0 +1,367 @@
+/* The reply: wrapping, `fields`, entity tag, headers, cache fill, then log and metrics. Runs on the transport's thread, so that
+ * the lane spends no time on it. */
+#include "base/clock.h"
+#include "http/fields.h"
+#include "http/gateway_private.h"
+#include "http/headers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* How long others may keep a public reply: short, since no drop reaches them; the entity tag makes asking again cheap. */
+#define PUBLIC_MAX_AGE_S 60
+
+struct metric gateway_in_flight =
+    METRIC("souk_http_requests_in_flight", "Requests being handled now", NULL, METRIC_GAUGE);
+struct metric gateway_worker_queue =
+    METRIC("souk_worker_queue_depth", "Requests waiting for a worker", "pool=\"worker\"", METRIC_GAUGE);
+struct metric gateway_password_queue =
+    METRIC("souk_worker_queue_depth", "Requests waiting for a worker", "pool=\"password\"", METRIC_GAUGE);
+static struct metric cache_hits =
+    METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"hit\"", METRIC_COUNTER);
+static struct metric cache_misses =
+    METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"miss\"", METRIC_COUNTER);
+
+/* ---- the body ---- */
+
+static bool is_get(const struct exchange *x)
+{
+    return x->method == METHOD_GET || x->method == METHOD_HEAD;
+}
+
+static void append_pagination(struct buf *body, const struct pagination *pagination)
+{
+    struct json_writer json;
+    buf_append(body, SLICE(",\"pagination\":"));
+    json_init(&json, body);
+    json_object_begin(&json);
+    json_field_int(&json, "limit", pagination->limit);
+    json_field_string(&json, "nextCursor", pagination->next_cursor);
+    json_field_bool(&json, "hasMore", !slice_is_absent(pagination->next_cursor));
+    if (pagination->has_total && pagination->total_is_capped)
+        json_field_string(&json, "total", arena_format(body->arena, "%lld+", (long long)pagination->total));
+    else if (pagination->has_total)
+        json_field_int(&json, "total", pagination->total);
+    json_object_end(&json);
+}
+
+static struct slice parameter_value(const struct exchange *x, const char *name)
+{
+    for (size_t i = 0; i < x->parameter_count; i++) {
+        if (slice_is(x->parameters[i].name, name))
+            return x->parameters[i].value;
+    }
+    return SLICE_ABSENT;
+}
+
+/* Keeps the members that `fields` names; the status becomes 400 when it names what is not there. */
+static void select_fields(struct exchange *x)
+{
+    struct response *response = &x->response;
+    struct slice fields = parameter_value(x, "fields");
+    if (x->request.operation == NULL || !x->request.operation->selects_fields || slice_is_absent(fields))
+        return;
+    struct buf selected;
+    struct slice unknown = SLICE("");
+    buf_init(&selected, x->arena);
+    buf_append(&selected, response->prefix);
+    if (fields_select(response_content(response), fields, &selected, &unknown))
+        response->body = selected;
+    else
+        x->status = problem_field(response, "fields", "UNKNOWN_FIELD", "There is no member \"%.*s\" to select",
+                                  SLICE_ARG(unknown));
+}
+
+/* Brings the handler's text into its final form. */
+static void wrap_body(struct exchange *x)
+{
+    struct response *response = &x->response;
+    if (x->status == HTTP_STATUS_OK)
+        select_fields(x);
+    if (response->problem_code != NULL) {
+        problem_close(response, x->request_id);
+    } else if (x->status == HTTP_STATUS_NO_CONTENT) {
+        response->body.len = 0;
+    } else if (response->prefix.len > 0) {
+        if (response->body.len == response->prefix.len)
+            buf_append(&response->body, SLICE("null"));
+        if (response->pagination.is_present)
+            append_pagination(&response->body, &response->pagination);
+        buf_append_char(&response->body, '}');
+    }
+    if (!response->body.overflow)
+        return;
+    log_message(LOG_ERROR, "The reply of %s does not fit into its arena",
+                x->request.operation ? x->request.operation->name : "?");
+    x->arena->used = x->arena_mark; /* the problem needs room, and nothing that was made since is needed */
+    x->status = problem(response, PROBLEM_INTERNAL_ERROR, "The reply is too large");
+    problem_close(response, x->request_id);
+}
+
+/* ---- entity tags ---- */
+
+/* Replies to GET carry one, and those to writes that say the row's version, for the next If-Match. */
+static void make_etag(struct exchange *x)
+{
+    struct response *response = &x->response;
+    bool is_success = x->status == HTTP_STATUS_OK || x->status == HTTP_STATUS_CREATED;
+    if (!is_success || (!is_get(x) && response->version == 0))
+        return;
+    x->etag = response_header_value(response, "ETag");
+    if (slice_is_absent(x->etag))
+        x->etag = arena_format(x->arena, "\"v%lld-%016llx\"", (long long)response->version,
+                               (unsigned long long)hash64(x->reply.body));
+}
+
+/* ---- the cache ---- */
+
+struct cached_head {
+    uint16_t content_type_len;
+    uint16_t etag_len;
+};
+
+struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag, struct slice body)
+{
+    struct cached_head head = {.content_type_len = (uint16_t)content_type.len, .etag_len = (uint16_t)etag.len};
+    size_t len = sizeof(head) + content_type.len + 1 + etag.len + 1 + body.len;
+    char *text = arena_try_alloc(arena, len);
+    if (text == NULL || content_type.len > UINT16_MAX || etag.len > UINT16_MAX)
+        return SLICE_ABSENT;
+    char *at = text;
+    memcpy(at, &head, sizeof(head));
+    at += sizeof(head);
+    memcpy(at, content_type.ptr, content_type.len);
+    at += content_type.len;
+    *at++ = '\0';
+    memcpy(at, etag.ptr, etag.len);
+    at += etag.len;
+    *at++ = '\0';
+    memcpy(at, body.ptr, body.len);
+    return (struct slice){text, len};
+}
+
+bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag, struct slice *body)
+{
+    struct cached_head head;
+    if (packed.len < sizeof(head))
+        return false;
+    memcpy(&head, packed.ptr, sizeof(head));
+    size_t before = sizeof(head) + head.content_type_len + 1u + head.etag_len + 1u;
+    if (packed.len < before)
+        return false;
+    *content_type = (struct slice){packed.ptr + sizeof(head), head.content_type_len};
+    *etag = (struct slice){content_type->ptr + head.content_type_len + 1, head.etag_len};
+    *body = slice_skip(packed, before);
+    return true;
+}
+
+static void fill_cache(struct exchange *x)
+{
+    const struct response *response = &x->response;
+    const struct operation *operation = x->request.operation;
+    if (x->cache_state != CACHE_MISS || x->status != HTTP_STATUS_OK || response->is_uncacheable ||
+        response->header_count > 0) /* its own headers are not kept */
+        return;
+    struct slice tags[CACHE_TAGS_MAX + OPERATION_CACHE_TAGS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < OPERATION_CACHE_TAGS_MAX && operation->cache_tags[i] != NULL; i++)
+        tags[count++] = slice_from(operation->cache_tags[i]);
+    for (size_t i = 0; i < response->tag_count; i++)
+        tags[count++] = response->tags[i];
+    struct slice packed =
+        cached_reply_pack(x->arena, slice_from(response->content_type), x->etag, x->reply.body);
+    if (!slice_is_absent(packed))
+        cache_put(x->gateway->services->cache, x->cache_ticket, x->cache_key, packed, tags, count,
+                  operation->cache_seconds);
+}
+
+/* ---- headers ---- */
+
+static void add_header(struct exchange *x, const char *name, struct slice value)
+{
+    struct reply *reply = &x->reply;
+    CHECK(reply->header_count < REPLY_HEADERS_MAX);
+    reply->headers[reply->header_count++] = (struct response_header){.name = name, .value = value};
+}
+
+static struct slice cache_control(const struct exchange *x)
+{
+    const struct operation *operation = x->request.operation;
+    if (operation == NULL || !is_get(x) || x->status >= 400)
+        return SLICE("no-store");
+    if (operation->access != ACCESS_PUBLIC || principal_is_staff(&x->request.principal))
+        return SLICE("private, no-store");
+    if (x->response.is_uncacheable || operation->cache_seconds == 0)
+        return SLICE("no-cache"); /* may be kept, and is asked about each time */
+    if (operation->cache_seconds >= PUBLIC_MAX_AGE_S)
+        return SLICE("public, max-age=60");
+    return arena_format(x->arena, "public, max-age=%u", operation->cache_seconds);
+}
+
+static void add_rate_headers(struct exchange *x)
+{
+    if (!x->has_verdict)
+        return;
+    const struct throttle_verdict *verdict = &x->verdict;
+    const char *name = throttle_class_name(x->request.operation ? x->request.operation->rate_class : RATE_READ);
+    add_header(x, "RateLimit-Policy",
+               arena_format(x->arena, "\"%s\";q=%lld;w=60", name, (long long)verdict->limit));
+    add_header(x, "RateLimit",
+               arena_format(x->arena, "\"%s\";r=%lld;t=%lld", name, (long long)verdict->remaining,
+                            (long long)verdict->reset_s));
+}
+
+static void add_headers(struct exchange *x)
+{
+    const struct response *response = &x->response;
+    const struct operation *operation = x->request.operation;
+    for (unsigned i = 0; i < response->header_count; i++)
+        add_header(x, response->headers[i].name, response->headers[i].value);
+    add_header(x, "X-Request-Id", x->request_id);
+    if (x->status != HTTP_STATUS_NO_CONTENT)
+        add_header(x, "Content-Type", slice_from(response->content_type));
+    if (slice_is_absent(response_header_value(response, "Cache-Control")))
+        add_header(x, "Cache-Control", cache_control(x));
+    if (operation != NULL && operation->access == ACCESS_PUBLIC && is_get(x))
+        add_header(x, "Vary", SLICE("Authorization"));
+    if (!slice_is_absent(x->etag) && slice_is_absent(response_header_value(response, "ETag")))
+        add_header(x, "ETag", x->etag);
+    if (x->cache_state == CACHE_HIT)
+        add_header(x, "Age", arena_format(x->arena, "%lld", (long long)x->cache_age_s));
+    if (x->is_replay)
+        add_header(x, "Idempotent-Replayed", SLICE("true"));
+    add_header(x, "X-Content-Type-Options", SLICE("nosniff"));
+    add_header(x, "Referrer-Policy", SLICE("no-referrer"));
+    add_rate_headers(x);
+}
+
+/* ---- log and metrics ---- */
+
+/* Kept for ever, as metrics are; a second gateway (in tests) finds those of the first. */
+static struct known_metrics {
+    const char *operation;
+    struct operation_metrics metrics;
+    struct known_metrics *next;
+} *known_metrics;
+static pthread_mutex_t known_metrics_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct operation_metrics *metrics_of(const char *operation)
+{
+    for (struct known_metrics *known = known_metrics; known != NULL; known = known->next) {
+        if (strcmp(known->operation, operation) == 0)
+            return &known->metrics;
+    }
+    struct known_metrics *known = calloc(1, sizeof(*known));
+    CHECK(known != NULL); /* at start */
+    char *name = strdup(operation);
+    CHECK(name != NULL);
+    known->operation = name;
+    for (int i = 1; i < STATUS_CLASSES; i++) {
+        char *label;
+        CHECK(asprintf(&label, "operation=\"%s\",status=\"%dxx\"", operation, i) > 0);
+        known->metrics.requests[i] = (struct metric)METRIC("souk_http_requests_total", "Requests answered", label,
+                                                           METRIC_COUNTER);
+    }
+    known->metrics.latency.name = "souk_http_request_duration_seconds";
+    known->metrics.latency.help = "From the request's head to its finished reply";
+    known->metrics.latency.label_name = "operation";
+    known->metrics.latency.label_value = known->operation;
+    known->next = known_metrics;
+    known_metrics = known;
+    return &known->metrics;
+}
+
+void gateway_metrics_open(struct gateway *gateway)
+{
+    const struct operation_table *table = &gateway->services->operations;
+    gateway->metrics = calloc(table->count + 1, sizeof(struct operation_metrics *));
+    CHECK(gateway->metrics != NULL);
+    pthread_mutex_lock(&known_metrics_lock);
+    gateway->unrouted = metrics_of("none");
+    for (unsigned i = 0; i < table->count; i++)
+        gateway->metrics[i] = metrics_of(table->operations[i].name);
+    pthread_mutex_unlock(&known_metrics_lock);
+}
+
+static const char *method_name(enum http_method method)
+{
+    switch (method) {
+    case METHOD_GET:
+        return "GET";
+    case METHOD_HEAD:
+        return "HEAD";
+    case METHOD_POST:
+        return "POST";
+    case METHOD_PUT:
+        return "PUT";
+    case METHOD_PATCH:
+        return "PATCH";
+    case METHOD_DELETE:
+        return "DELETE";
+    case METHOD_OPTIONS:
+        return "OPTIONS";
+    case METHOD_OTHER:
+        break;
+    }
+    return "OTHER";
+}
+
+/* The route's template, never the path: a path can hold a cart's id, which is a key. */
+static void write_log(const struct exchange *x, int64_t duration_us)
+{
+    if (!log_enabled(LOG_REQUEST))
+        return;
+    const struct operation *operation = x->request.operation;
+    struct log_line line;
+    log_begin(&line, LOG_REQUEST, "request");
+    log_string(&line, "id", x->request_id);
+    log_string(&line, "method", slice_from(method_name(x->method)));
+    log_string(&line, "route", operation ? slice_from(operation->path) : SLICE("none"));
+    log_int(&line, "status", x->reply.status);
+    log_int(&line, "duration_us", duration_us);
+    log_int(&line, "bytes", (int64_t)x->reply.body.len);
+    log_string(&line, "address", x->address);
+    if (x->cache_state != CACHE_UNUSED)
+        log_string(&line, "cache", x->cache_state == CACHE_HIT ? SLICE("hit") : SLICE("miss"));
+    if (x->response.problem_code != NULL)
+        log_string(&line, "problem", slice_from(x->response.problem_code));
+    log_end(&line);
+}
+
+static void count_metrics(const struct exchange *x, int64_t duration_us)
+{
+    const struct gateway *gateway = x->gateway;
+    const struct operation *operation = x->request.operation;
+    struct operation_metrics *metrics =
+        operation ? gateway->metrics[operation - gateway->services->operations.operations] : gateway->unrouted;
+    metric_add(&metrics->requests[x->reply.status / 100], 1);
+    histogram_observe_us(&metrics->latency, duration_us);
+    metric_add(&gateway_in_flight, -1);
+    if (x->cache_state != CACHE_UNUSED)
+        metric_add(x->cache_state == CACHE_HIT ? &cache_hits : &cache_misses, 1);
+}
+
+/* ---- all of it ---- */
+
+void gateway_finish(struct gateway *gateway, struct exchange *x)
+{
+    if (x->is_finished)
+        return;
+    x->is_finished = true;
+    response_run_effects(&x->response, gateway->services->cache);
+    if (x->cache_state != CACHE_HIT || x->status != HTTP_STATUS_OK) {
+        wrap_body(x);
+        x->reply.body = buf_slice(&x->response.body);
+        make_etag(x);
+        fill_cache(x);
+    }
+    struct slice none_match = x->headers[HEADER_IF_NONE_MATCH];
+    if (!slice_is_absent(none_match) && is_get(x) && x->status == HTTP_STATUS_OK &&
+        header_none_match_has(none_match, x->etag))
+        x->status = HTTP_STATUS_NOT_MODIFIED;
+    x->reply.status = x->status;
+    add_headers(x);
+    int64_t duration_us = clock_monotonic_us() - x->started_us;
+    write_log(x, duration_us);
+    count_metrics(x, duration_us);
+}
