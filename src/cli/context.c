@@ -1,0 +1,105 @@
+/* The common beginning of commands. */
+#include "cli/context.h"
+
+#include "data/migrations.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define SQLITE_SCHEME "sqlite:"
+
+int cli_fail(const struct args *args, enum exit_code code, struct slice complaint)
+{
+    fprintf(stderr, "souk %s: %.*s\n", args->command->name, SLICE_ARG(complaint));
+    return (int)code;
+}
+
+int cli_misused(const struct args *args, struct slice complaint)
+{
+    fprintf(stderr, "souk %s: %.*s (see: souk help %s)\n", args->command->name, SLICE_ARG(complaint),
+            args->command->name);
+    return EXIT_USAGE;
+}
+
+bool cli_config(const struct args *args, struct config *config)
+{
+    struct config_flag flags[ARGS_OPTIONS_MAX];
+    struct slice complaint;
+    if (!config_load(config, args->arena, flags, args_config_flags(args, flags), &complaint)) {
+        cli_fail(args, EXIT_USAGE, complaint);
+        return false;
+    }
+    log_start(config->log_level);
+    return true;
+}
+
+struct store *cli_store_create(const struct args *args, const struct config *config)
+{
+    struct slice complaint;
+    const struct store_options options = {.url = config->database_url};
+    struct store *store = store_open(&options, args->arena, &complaint);
+    if (store == NULL)
+        cli_fail(args, EXIT_FAILED, complaint);
+    return store;
+}
+
+/* Whether there may be a shop behind the URL: of an embedded database, whether its file is there. */
+static bool shop_may_exist(const struct args *args, const struct config *config)
+{
+    struct slice scheme = SLICE(SQLITE_SCHEME);
+    if (!slice_starts_with(config->database_url, scheme))
+        return true;
+    struct slice path = arena_copy(args->arena, slice_skip(config->database_url, scheme.len));
+    return access(path.ptr, F_OK) == 0;
+}
+
+struct store *cli_store_open_any(const struct args *args, const struct config *config)
+{
+    if (!shop_may_exist(args, config)) {
+        cli_fail(args, EXIT_FAILED,
+                 arena_format(args->arena,
+                              "there is no shop at %.*s; \"souk serve\" or \"souk migrate up\" makes one",
+                              SLICE_ARG(config->database_url)));
+        return NULL;
+    }
+    return cli_store_create(args, config);
+}
+
+struct store *cli_store_open(const struct args *args, const struct config *config)
+{
+    struct store *store = cli_store_open_any(args, config);
+    if (store == NULL)
+        return NULL;
+    int64_t current = migrations_current(store);
+    int64_t latest = migrations_latest();
+    if (current == latest)
+        return store;
+    struct slice complaint =
+        current < 0
+            ? SLICE("the database cannot be read")
+            : arena_format(args->arena, "the database is at version %lld, this souk needs version %lld: %s",
+                           (long long)current, (long long)latest,
+                           current < latest ? "run \"souk migrate up\""
+                                            : "use the newer souk that changed it");
+    cli_fail(args, EXIT_FAILED, complaint);
+    store_close(store);
+    return NULL;
+}
+
+bool cli_confirmed(const struct args *args, const char *question)
+{
+    if (args_has(args, "yes"))
+        return true;
+    if (!isatty(STDIN_FILENO)) {
+        cli_fail(args, EXIT_USAGE,
+                 arena_format(args->arena, "%s Nobody is there to ask: say --yes", question));
+        return false;
+    }
+    char answer[16];
+    printf("%s [y/N] ", question);
+    fflush(stdout);
+    if (fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y'))
+        return true;
+    printf("Nothing was changed.\n");
+    return false;
+}

@@ -1,0 +1,59 @@
+/* The `souk` command: finds the subcommand in the table and runs it. */
+#include "cli/commands.h"
+#include "cli/context.h"
+
+#include "base/crypto.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const struct cli_command *const COMMANDS[] = {
+    &command_migrate_up,    &command_migrate_down, &command_migrate_status,
+    &command_migrate_reset, &command_keys_rotate,  &command_keys_list,
+    &command_config,        &command_version,      NULL,
+};
+
+static int show_help(const struct args *args)
+{
+    struct buf out;
+    buf_init(&out, args->arena);
+    if (args->command != NULL)
+        args_command_help(args->command, &out);
+    else
+        args_help(COMMANDS, args->group, &out);
+    printf("%.*s", SLICE_ARG(buf_slice(&out)));
+    return EXIT_OK;
+}
+
+static int run(int argc, char **argv, struct arena *arena)
+{
+    struct args args;
+    struct slice complaint = SLICE_ABSENT;
+    switch (args_parse(COMMANDS, argc, argv, arena, &args, &complaint)) {
+    case ARGS_RUN:
+        return args.command->run(&args);
+    case ARGS_HELP:
+        return show_help(&args);
+    case ARGS_WRONG:
+        break;
+    }
+    if (args.command != NULL)
+        return cli_misused(&args, complaint);
+    fprintf(stderr, "souk: %.*s (see: souk help)\n", SLICE_ARG(complaint));
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct arena arena;
+    signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of write(2), not our end */
+    crypto_start();
+    if (!arena_init(&arena, COMMAND_ARENA_BYTES)) {
+        fprintf(stderr, "souk: the system gives no memory\n");
+        return EXIT_FAILED;
+    }
+    int code = run(argc, argv, &arena);
+    arena_release(&arena);
+    return code;
+}
