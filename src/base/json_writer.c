@@ -153,10 +153,10 @@ static void append_escape(struct buf *out, char c)
     buf_append(out, (struct slice){text, len});
 }
 
-void json_string(struct json_writer *json, struct slice text)
+void json_text(struct json_writer *json, struct slice text)
 {
     if (slice_is_absent(text)) {
-        json_null(json);
+        json_nil(json);
         return;
     }
     value_begin(json);
@@ -186,7 +186,7 @@ void json_bool(struct json_writer *json, bool value)
     buf_append(json->out, value ? SLICE("true") : SLICE("false"));
 }
 
-void json_null(struct json_writer *json)
+void json_nil(struct json_writer *json)
 {
     value_begin(json);
     buf_append(json->out, SLICE("null"));
@@ -222,7 +222,7 @@ void json_time(struct json_writer *json, int64_t time_ms)
 void json_raw(struct json_writer *json, struct slice text)
 {
     if (slice_is_absent(text)) {
-        json_null(json);
+        json_nil(json);
         return;
     }
     CHECK(text.len > 0);
@@ -233,7 +233,7 @@ void json_raw(struct json_writer *json, struct slice text)
 void json_field_string(struct json_writer *json, const char *key, struct slice text)
 {
     json_key(json, key);
-    json_string(json, text);
+    json_text(json, text);
 }
 
 void json_field_int(struct json_writer *json, const char *key, int64_t value)
@@ -251,7 +251,7 @@ void json_field_bool(struct json_writer *json, const char *key, bool value)
 void json_field_null(struct json_writer *json, const char *key)
 {
     json_key(json, key);
-    json_null(json);
+    json_nil(json);
 }
 
 void json_field_uuid(struct json_writer *json, const char *key, struct uuid id)

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/ids.h"
 
+/* Names that jansson does not have: both are linked into the same program. */
 #define JSON_DEPTH_MAX 16
 
 struct json_writer {
@@ -25,10 +26,10 @@ void json_array_end(struct json_writer *json);
 void json_key(struct json_writer *json, const char *key); /* the key is a literal that needs no escape */
 
 /* Values. Text must be valid UTF-8; an absent slice is written as null. */
-void json_string(struct json_writer *json, struct slice text);
+void json_text(struct json_writer *json, struct slice text);
 void json_int(struct json_writer *json, int64_t value);
 void json_bool(struct json_writer *json, bool value);
-void json_null(struct json_writer *json);
+void json_nil(struct json_writer *json);
 void json_uuid(struct json_writer *json, struct uuid id);
 /* RFC 3339 UTC with milliseconds, from milliseconds since 1970. */
 void json_time(struct json_writer *json, int64_t time_ms);

@@ -187,6 +187,7 @@ void log_message(enum log_level level, const char *format, ...)
     char message[LOG_LINE_MAX];
     va_list list;
     va_start(list, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it was started on the line above */
     (void)vsnprintf(message, sizeof(message), format, list);
     va_end(list);
     struct log_line line;

@@ -35,7 +35,8 @@ void log_begin(struct log_line *line, enum log_level level, const char *message)
 void log_string(struct log_line *line, const char *key, struct slice value);
 void log_int(struct log_line *line, const char *key, int64_t value);
 /* Ends the object and writes it with one write(2), so that lines of several threads or processes do not mix.
- * What cannot be written is lost: logging never blocks or fails a request. */
+ * What cannot be written is lost: a full disk fails no request. (A pipe that nobody reads does block, as it
+ * would block any program.) */
 void log_end(struct log_line *line);
 
 /* A line with only a message. */

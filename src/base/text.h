@@ -5,8 +5,9 @@
 
 /* Valid UTF-8 (no surrogates, no overlong forms) without NUL. */
 bool text_is_valid(struct slice text);
-/* Number of code points; the text is valid. */
 #define TEXT_SLUG_MAX 80
+
+/* Number of code points; the text is valid. */
 size_t text_length(struct slice text);
 /* For sorting and comparing: NFKD, case-folded, marks (Mn) and invisible characters removed, letters that
  * Unicode does not decompose spelled out (ae for æ, o for ø, l for ł, d for đ, th for þ), runs of white space

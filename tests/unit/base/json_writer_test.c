@@ -46,7 +46,7 @@ static void writes_a_document(void **state)
     json_field_money(&json, "price", 2999, SLICE("USD"));
     json_field_array_begin(&json, "list");
     json_int(&json, 1);
-    json_string(&json, SLICE("two"));
+    json_text(&json, SLICE("two"));
     json_object_begin(&json);
     json_object_end(&json);
     json_array_begin(&json);
@@ -111,7 +111,7 @@ static void escapes_every_byte_at_every_place(void **state)
                 arena_reset(&arena);
                 buf_init(&out, &arena);
                 json_init(&json, &out);
-                json_string(&json, (struct slice){text, sizeof(text)});
+                json_text(&json, (struct slice){text, sizeof(text)});
                 assert_int_equal(out.len, 2 + 18 + escape_len);
                 assert_int_equal(out.ptr[0], '"');
                 assert_memory_equal(out.ptr + 1, text, place);
@@ -126,7 +126,7 @@ static void escapes_every_byte_at_every_place(void **state)
 static void leaves_separators_of_lines_alone(void **state)
 {
     (void)state;
-    json_string(&json, SLICE("a\xe2\x80\xa8/<\xf0\x9f\x98\x80"));
+    json_text(&json, SLICE("a\xe2\x80\xa8/<\xf0\x9f\x98\x80"));
     assert_text(buf_slice(&out), "\"a\xe2\x80\xa8/<\xf0\x9f\x98\x80\"");
 }
 
