@@ -30,6 +30,7 @@ CREATE TABLE orders (
     shipping_method TEXT NOT NULL,
     payment_method TEXT NOT NULL,
     customer_notes TEXT,
+    hold_minutes INTEGER NOT NULL DEFAULT 0, -- how long it was held when placed; 0: it was paid at once
     hold_expires_at INTEGER,                -- the reservation of an unpaid order ends then; NULL: held for good
     version INTEGER NOT NULL DEFAULT 1,
     created_at INTEGER NOT NULL,

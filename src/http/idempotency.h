@@ -18,10 +18,12 @@ struct idempotency_record {
     struct uuid order_id;  /* of a checkout */
 };
 
-/* Inside the transaction. DB_DONE with *state (and *record for a replay), or DB_ERROR. */
+/* Inside the transaction. DB_DONE with *state (and *record unless new), or DB_ERROR. */
 enum db_result idempotency_find(struct request *request, struct db *db, enum idempotency_state *state,
                                 struct idempotency_record *record);
 /* Stores the outcome; DB_CONFLICT when another node was first. */
 enum db_result idempotency_store(struct request *request, struct db *db, const struct idempotency_record *record);
+/* Forgets what the key was used for: its outcome did not stand (a declined payment). */
+enum db_result idempotency_forget(struct request *request, struct db *db);
 /* Deletes up to `limit` records older than 24 h. */
 enum db_result idempotency_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted);

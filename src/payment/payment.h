@@ -1,8 +1,9 @@
-/* Payment providers: drivers that speak to the outside and know no table. No transaction is ever open while one is called.
+/* Payment providers: drivers that speak to the outside and know no table. No transaction is ever open while
+ * one is called.
  *
- * Every call carries a key derived from the order, so that repeating it never charges twice. The shop writes a payment row
- * 'started' first, calls, then settles it; a call whose answer was lost is asked about again (payment_query) before anything
- * releases stock. */
+ * Every call carries a key derived from the order, so that repeating it never charges twice. The shop writes
+ * a payment row 'started' first, calls, then settles it; a call whose answer was lost is asked about again
+ * (payment_query) before anything releases stock. */
 #pragma once
 
 #include "base/arena.h"
@@ -15,7 +16,7 @@ enum payment_outcome {
 };
 
 struct payment_request {
-    struct slice key;         /* idempotency key of the provider, derived from the order */
+    struct slice key; /* idempotency key of the provider, derived from the order */
     int64_t amount_minor;
     struct slice currency;
     struct slice card_number; /* test provider only; never stored, never logged */
@@ -33,7 +34,8 @@ struct payment_provider {
     void (*charge)(const struct config *config, struct arena *arena, const struct payment_request *request,
                    struct payment_answer *answer);
     /* What became of the charge with this key. DECLINED also when the provider never saw it. */
-    void (*query)(const struct config *config, struct arena *arena, struct slice key, struct payment_answer *answer);
+    void (*query)(const struct config *config, struct arena *arena, struct slice key,
+                  struct payment_answer *answer);
     void (*refund)(const struct config *config, struct arena *arena, const struct payment_request *request,
                    struct slice charge_reference, struct payment_answer *answer);
 };

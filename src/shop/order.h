@@ -1,4 +1,5 @@
-/* Orders, as everything beside their endpoints needs them: reading, placing, and the one function for each change of state. */
+/* Orders, as everything beside their endpoints needs them: reading, placing, and the one function for each
+ * change of state. */
 #pragma once
 
 #include "contract/inputs.h"
@@ -25,8 +26,9 @@ struct order {
     struct slice billing_address;  /* JSON; absent: the same */
     struct slice shipping_method;
     struct slice payment_method;
-    struct slice customer_notes;   /* absent without */
-    int64_t hold_expires_at_ms;    /* 0: held for good */
+    struct slice customer_notes; /* absent without */
+    int64_t hold_minutes;        /* granted when placed */
+    int64_t hold_expires_at_ms;  /* 0: held for good */
     int64_t version;
     int64_t created_at_ms, updated_at_ms;
 };
@@ -39,12 +41,14 @@ struct actor {
 
 /* DB_ROW, DB_DONE (no such order) or DB_ERROR. Texts are copied into the arena. */
 enum db_result order_read(struct db *db, struct arena *arena, struct uuid id, struct order *order);
-enum db_result order_read_by_number(struct db *db, struct arena *arena, struct slice order_number, struct order *order);
+enum db_result order_read_by_number(struct db *db, struct arena *arena, struct slice order_number,
+                                    struct order *order);
 /* DB_CONFLICT when the order number is taken: make another. */
 enum db_result order_insert(struct db *db, const struct order *order);
 
 /* The contract's Order, with its history. `db` reads events and fulfillment. */
-enum db_result order_write(struct json_writer *json, struct db *db, struct arena *arena, const struct order *order);
+enum db_result order_write(struct json_writer *json, struct db *db, struct arena *arena,
+                           const struct order *order);
 /* The order as it was answered when it was placed, whatever has become of it: for replays, byte for byte. */
 void order_write_as_placed(struct json_writer *json, const struct order *order);
 
@@ -53,27 +57,41 @@ size_t order_stock_lines(struct arena *arena, const struct order *order, struct 
 
 /* Whether the table of transitions allows it. */
 bool order_status_allows(enum order_status from, enum order_status to);
-/* The one function that changes an order's status: checks the table, updates with the version it was decided on, writes the
- * history. DB_DONE (and *order is as it is now), DB_CONFLICT (not allowed, or it changed meanwhile), DB_ERROR. */
+/* The one function that changes an order's status: checks the table, updates with the version it was decided
+ * on, writes the history. DB_DONE (and *order is as it is now), DB_CONFLICT (not allowed, or it changed
+ * meanwhile), DB_ERROR. */
 enum db_result order_set_status(struct db *db, struct order *order, enum order_status to, struct actor actor,
                                 struct slice note, int64_t now_ms);
-/* Ends an order before shipment: status, stock given back, payment status, history, message. Money that was paid is not given
- * back here (order_refund). */
+/* Ends an order before shipment: status, stock given back, payment status, history, message. Money that was
+ * paid is not given back here (order_refund). */
 enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order *order, struct actor actor,
                                 struct slice reason, int64_t now_ms);
 
-/* Writes the row 'started' of a charge before the provider is called; *payment_id and *key are what the call and its settling need. */
-enum db_result payment_start(struct db *db, struct arena *arena, const struct order *order, const char *provider,
-                             int64_t amount_minor, int64_t now_ms, struct uuid *payment_id, struct slice *key);
-/* Records what the provider said about a started charge, whoever asked (checkout or the job), once: approved -> paid, hold ended,
- * cart converted, order.paid message; declined -> order cancelled, stock given back, cart active again when it is still
- * converting; unknown -> nothing. DB_CONFLICT when it was settled already. */
-enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid payment_id, const struct payment_answer *answer,
-                              int64_t now_ms);
+/* Writes the row 'started' of a charge before the provider is called; *payment_id and *key are what the call
+ * and its settling need. */
+enum db_result payment_start(struct db *db, struct arena *arena, const struct order *order,
+                             const char *provider, int64_t amount_minor, int64_t now_ms,
+                             struct uuid *payment_id, struct slice *key);
+/* Records what the provider said about a started charge, whoever asked (checkout or the job), once.
+ * Approved: the order is paid, its hold ends, order.paid leaves; when its cart is still converting (nobody
+ * was answered yet) the cart is converted, was_paid_at_checkout is set and order.placed leaves too. Declined:
+ * the order is cancelled with payment status failed, its stock given back, and its cart active again when it
+ * is still converting. Unknown: nothing. DB_DONE, DB_CONFLICT when it was settled already, or DB_ERROR. */
+enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid payment_id,
+                              const struct payment_answer *answer, int64_t now_ms);
 
-/* Jobs: up to `limit` orders whose hold ended are cancelled; payments left 'started' for longer than `older_than_ms` are asked
- * about. They open their own transactions. */
-enum db_result orders_expire(const struct services *services, struct db *db, struct arena *arena, int64_t now_ms, int64_t limit,
-                             int64_t *expired);
-enum db_result payments_reconcile(const struct services *services, struct db *db, struct arena *arena, int64_t now_ms,
-                                  int64_t older_than_ms, int64_t limit, int64_t *settled);
+/* The cart becomes the order (from status active at this version, or from converting when version is 0).
+ * Defined in checkout.c. */
+enum db_result checkout_convert_cart(struct db *db, struct uuid cart_id, int64_t version,
+                                     struct uuid order_id, int64_t now_ms);
+/* A converting cart becomes active again. DB_CONFLICT when it is not converting. Defined in checkout.c. */
+enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, int64_t now_ms);
+/* order.placed into the outbox. Defined in checkout.c. */
+enum db_result checkout_announce(struct db *db, struct arena *arena, struct uuid order_id, int64_t now_ms);
+
+/* Jobs: up to `limit` orders whose hold ended are cancelled; payments left 'started' for longer than
+ * `older_than_ms` are asked about. They open their own transactions. */
+enum db_result orders_expire(const struct services *services, struct db *db, struct arena *arena,
+                             int64_t now_ms, int64_t limit, int64_t *expired);
+enum db_result payments_reconcile(const struct services *services, struct db *db, struct arena *arena,
+                                  int64_t now_ms, int64_t older_than_ms, int64_t limit, int64_t *settled);

@@ -76,9 +76,10 @@ enum db_result stock_release(struct db *db, const struct stock_line *lines, size
 /* ---- movements ---- */
 
 DB_STATEMENT(MOVEMENT_INSERT) = {
-    .sql = "INSERT INTO stock_movements"
-           " (id, variant_id, product_id, kind, quantity, on_hand_after, reason, order_id, actor_id, created_at)"
-           " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    .sql =
+        "INSERT INTO stock_movements"
+        " (id, variant_id, product_id, kind, quantity, on_hand_after, reason, order_id, actor_id, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     .params = {DB_UUID, DB_UUID, DB_UUID, DB_TEXT, DB_INT, DB_INT, DB_TEXT, DB_UUID, DB_UUID, DB_TIME},
 };
 
@@ -121,8 +122,9 @@ DB_STATEMENT(STOCK_SHIP) = {
 static enum db_result ship_line(struct db *db, const struct stock_line *line, struct uuid order_id,
                                 struct uuid actor_id, int64_t now_ms)
 {
-    struct db_rows *rows = db_query(
-        db, &STOCK_SHIP, DB_ARGS(db_uuid(line->product_id), db_uuid(line->variant_id), db_int(line->quantity)));
+    struct db_rows *rows =
+        db_query(db, &STOCK_SHIP,
+                 DB_ARGS(db_uuid(line->product_id), db_uuid(line->variant_id), db_int(line->quantity)));
     enum db_result result = db_next(rows);
     if (result == DB_DONE)
         return DB_CONFLICT;
@@ -189,9 +191,9 @@ DB_STATEMENT(STOCK_SET) = {
     .params = {DB_UUID, DB_UUID, DB_INT, DB_INT, DB_INT},
 };
 
-enum db_result stock_adjust(struct db *db, struct uuid product_id, struct uuid variant_id, bool is_absolute,
-                            int64_t value, struct slice reason, struct uuid actor_id, int64_t now_ms,
-                            struct stock_level *level, bool *found)
+enum db_result stock_set_level(struct db *db, struct uuid product_id, struct uuid variant_id,
+                               bool is_absolute, int64_t value, struct slice reason, struct uuid actor_id,
+                               int64_t now_ms, struct stock_level *level, bool *found)
 {
     enum db_result result = stock_read(db, product_id, variant_id, level);
     *found = result == DB_ROW;
@@ -206,8 +208,8 @@ enum db_result stock_adjust(struct db *db, struct uuid product_id, struct uuid v
     if (on_hand < 0 || (is_bound_by_reserved && on_hand < level->reserved))
         return DB_CONFLICT;
     result = db_change(db, &STOCK_SET,
-                       DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(on_hand), db_int(level->on_hand),
-                               db_int(level->reserved)));
+                       DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(on_hand),
+                               db_int(level->on_hand), db_int(level->reserved)));
     if (result != DB_DONE)
         return result;
     struct movement adjusted = {

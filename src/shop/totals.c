@@ -6,11 +6,12 @@
 /* Sums of a cart stay below this, so that adding tax and shipping cannot overflow. */
 #define SUBTOTAL_MAX_MINOR (INT64_MAX / 4)
 
-static int64_t shipping_for(const struct shop_settings *settings, int64_t subtotal_minor, enum shipping_method method)
+static int64_t shipping_for(const struct shop_settings *settings, int64_t subtotal_minor,
+                            enum shipping_method method)
 {
     if (subtotal_minor == 0)
         return 0;
-    if (method == SHIPPING_EXPRESS)
+    if (method == SHIPPING_METHOD_EXPRESS)
         return settings->express_shipping_rate_minor;
     if (settings->has_free_shipping_threshold && subtotal_minor >= settings->free_shipping_threshold_minor)
         return 0;

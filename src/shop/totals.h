@@ -1,10 +1,9 @@
-/* What a cart costs. Pure arithmetic on minor units: the same function prices a cart that is looked at and an order that is
- * placed. Tax is on the goods after discounts, rounded half up once per order. */
+/* What a cart costs. Pure arithmetic on minor units: the same function prices a cart that is looked at and an
+ * order that is placed. Tax is on the goods after discounts, rounded half up once per order. */
 #pragma once
 
+#include "contract/inputs.h"
 #include "shop/settings.h"
-
-enum shipping_method { SHIPPING_STANDARD, SHIPPING_EXPRESS };
 
 struct totals {
     int64_t subtotal_minor;

@@ -11,11 +11,12 @@ struct new_user {
     struct slice password_hash; /* absent: no password log-in */
     struct slice first_name;
     struct slice last_name;
-    enum role role;             /* only the command line and admins give one */
+    enum role role; /* only the command line and admins give one */
     bool is_email_verified;
 };
 
 /* DB_DONE with *id; DB_CONFLICT when the e-mail address is taken; DB_ERROR. Inside a transaction. */
-enum db_result user_insert(struct db *db, struct arena *arena, const struct new_user *user, int64_t now_ms, struct uuid *id);
+enum db_result user_insert(struct db *db, struct arena *arena, const struct new_user *user, int64_t now_ms,
+                           struct uuid *id);
 /* The contract's User. DB_ROW when written, DB_DONE when there is none. *version may be NULL. */
 enum db_result user_write(struct json_writer *json, struct db *db, struct uuid id, int64_t *version);
