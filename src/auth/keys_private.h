@@ -1,7 +1,8 @@
 /* What token.c needs of a key ring. Private to auth/.
  *
- * A ring points to an immutable set of keys. Whoever needs a key takes the set (a lock held for one increment), uses it as long as
- * it likes, and releases it: a refresh swaps the pointer and waits for nobody. */
+ * A ring points to an immutable set of keys. Whoever needs a key takes the set (a lock held for one
+ * increment), uses it as long as it likes, and releases it: a refresh swaps the pointer and waits for nobody.
+ */
 #pragma once
 
 #include "auth/keys.h"
@@ -19,6 +20,7 @@ const struct signing_key *key_set_active(const struct key_set *set);
 struct token_cache *key_ring_tokens(struct key_ring *ring);
 /* Rises whenever a key leaves the ring; read it before the set is taken. */
 uint64_t key_ring_generation(struct key_ring *ring);
-/* Refreshes a ring older than KEYS_REFRESH_MS, unless another thread is at it. `db` may be NULL: then, and only when the ring is
- * five times as old, on a connection of its own (a node that only issues tokens must notice a rotation too). */
+/* Refreshes a ring older than KEYS_REFRESH_MS, unless another thread is at it. `db` may be NULL: then, and
+ * only when the ring is five times as old, on a connection of its own (a node that only issues tokens must
+ * notice a rotation too). */
 void key_ring_refresh_when_old(struct key_ring *ring, struct db *db, int64_t now_ms);

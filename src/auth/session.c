@@ -101,7 +101,9 @@ static struct slice hash_slice(const uint8_t hash[SHA256_LEN])
 static int64_t expiry(int64_t session_created_at_ms, int64_t now_ms, int64_t lifetime_seconds)
 {
     int64_t sliding = now_ms + lifetime_seconds * 1000;
-    int64_t bound = session_created_at_ms + SESSION_AGE_SECONDS_MAX * 1000;
+    int64_t age_seconds =
+        lifetime_seconds > SESSION_AGE_SECONDS_MAX ? lifetime_seconds : SESSION_AGE_SECONDS_MAX;
+    int64_t bound = session_created_at_ms + age_seconds * 1000;
     return sliding < bound ? sliding : bound;
 }
 

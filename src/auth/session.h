@@ -1,19 +1,21 @@
 /* Log-in sessions and their refresh tokens (256 random bits, stored as SHA-256 only).
  *
- * A refresh token is used once and replaced. Using an old one again means that somebody copied it: the whole session (family) is
- * revoked - except within SESSION_GRACE_MS of the replacement, when a client may have lost the reply: then it gets a new token
- * too. A grace counts from the first use and is never prolonged. The twin tokens that it makes are one chain still: once the family
- * went on with one of them for longer than a grace, the other is an old one too.
+ * A refresh token is used once and replaced. Using an old one again means that somebody copied it: the whole
+ * session (family) is revoked - except within SESSION_GRACE_MS of the replacement, when a client may have
+ * lost the reply: then it gets a new token too. A grace counts from the first use and is never prolonged. The
+ * twin tokens that it makes are one chain still: once the family went on with one of them for longer than a
+ * grace, the other is an old one too.
  *
- * A session's expiry slides with each refresh (now + lifetime), at most SESSION_AGE_SECONDS_MAX past its log-in.
- * All functions run inside the caller's transaction. */
+ * A session's expiry slides with each refresh (now + lifetime), at most SESSION_AGE_SECONDS_MAX (or one
+ * lifetime, if that is longer) past its log-in. All functions run inside the caller's transaction. */
 #pragma once
 
 #include "auth/principal.h"
 #include "data/db.h"
 
 #define SESSION_GRACE_MS 10000
-#define SESSION_AGE_SECONDS_MAX (INT64_C(90) * 24 * 3600) /* then the password is asked again, however busy the session */
+#define SESSION_AGE_SECONDS_MAX                                                                              \
+    (INT64_C(90) * 24 * 3600)     /* then the password is asked again, however busy the session */
 #define REFRESH_TOKEN_TEXT_LEN 43 /* base64url of 32 bytes */
 
 struct session_grant {
@@ -23,8 +25,8 @@ struct session_grant {
     int64_t expires_at_ms;
 };
 
-enum db_result session_open(struct db *db, struct arena *arena, struct uuid user_id, bool is_cookie, int64_t now_ms,
-                            int64_t lifetime_seconds, struct session_grant *grant);
+enum db_result session_open(struct db *db, struct arena *arena, struct uuid user_id, bool is_cookie,
+                            int64_t now_ms, int64_t lifetime_seconds, struct session_grant *grant);
 
 enum refresh_outcome {
     REFRESH_GRANTED,
@@ -33,21 +35,26 @@ enum refresh_outcome {
     REFRESH_REUSED
 };
 
-/* DB_DONE with *outcome (and *grant, when granted), or DB_ERROR. REFRESH_REUSED has revoked the session: the caller commits that. */
+/* DB_DONE with *outcome (and *grant, when granted), or DB_ERROR. REFRESH_REUSED has revoked the session: the
+ * caller commits that. */
 enum db_result session_refresh(struct db *db, struct arena *arena, struct slice refresh_token, int64_t now_ms,
-                               int64_t lifetime_seconds, enum refresh_outcome *outcome, struct session_grant *grant);
+                               int64_t lifetime_seconds, enum refresh_outcome *outcome,
+                               struct session_grant *grant);
 
-/* DB_ROW with the session that a refresh token belongs to, whatever its state; DB_DONE when unknown, or DB_ERROR. */
-enum db_result session_of_token(struct db *db, struct slice refresh_token, struct uuid *session_id, struct uuid *user_id);
+/* DB_ROW with the session that a refresh token belongs to, whatever its state; DB_DONE when unknown, or
+ * DB_ERROR. */
+enum db_result session_of_token(struct db *db, struct slice refresh_token, struct uuid *session_id,
+                                struct uuid *user_id);
 /* DB_DONE, also when it was revoked before or never existed. */
 enum db_result session_revoke(struct db *db, struct uuid session_id, int64_t now_ms);
-/* All sessions of a user; `keep` (may be nil) stays. For a new password, a changed role, a disabled account. */
+/* All sessions of a user; `keep` (may be nil) stays. For a new password, a changed role, a disabled account.
+ */
 enum db_result sessions_revoke_of_user(struct db *db, struct uuid user_id, struct uuid keep, int64_t now_ms);
 
-/* Whether the access tokens of this session are still good, and the user's role as it is now. A point read; asked by the
- * gateway for every authenticated request. DB_ROW good, DB_DONE revoked or gone, DB_ERROR. */
+/* Whether the access tokens of this session are still good, and the user's role as it is now. A point read;
+ * asked by the gateway for every authenticated request. DB_ROW good, DB_DONE revoked or gone, DB_ERROR. */
 enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms, enum role *role);
 
-/* Deletes up to `limit` expired refresh tokens and sessions; *deleted counts. For the purge job. (A revoked session stays until
- * it would have expired: its tokens are remembered that long.) */
+/* Deletes up to `limit` expired refresh tokens and sessions; *deleted counts. For the purge job. (A revoked
+ * session stays until it would have expired: its tokens are remembered that long.) */
 enum db_result sessions_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted);

@@ -1,15 +1,16 @@
 /* One RSA key that signs or verifies access tokens (RS256). Private to auth/.
  *
- * OpenSSL's EVP does the arithmetic. Each key holds one prepared context for signing and one for verifying, which a call only
- * duplicates: looking an algorithm up by its name for every token costs more than a fifth of a verification. Keys are immutable and
- * counted, so that a ring can be swapped while another thread still verifies with the old one. */
+ * OpenSSL's EVP does the arithmetic. Each key holds one prepared context for signing and one for verifying,
+ * which a call only duplicates: looking an algorithm up by its name for every token costs more than a fifth
+ * of a verification. Keys are immutable and counted, so that a ring can be swapped while another thread still
+ * verifies with the old one. */
 #pragma once
 
 #include "base/buf.h"
 #include "base/crypto.h"
 
-#define KID_LEN 43              /* base64url of SHA-256: the key's thumbprint (RFC 7638) */
-#define RSA_BYTES 256           /* RSA 2048: modulus and signature */
+#define KID_LEN 43    /* base64url of SHA-256: the key's thumbprint (RFC 7638) */
+#define RSA_BYTES 256 /* RSA 2048: modulus and signature */
 #define TOKEN_HEADER_LEN_MAX 160
 
 struct signing_key;
@@ -35,6 +36,6 @@ void signing_key_write_jwk(const struct signing_key *key, struct buf *out);
 bool signing_key_sign(const struct signing_key *key, struct slice input, uint8_t signature[RSA_BYTES]);
 bool signing_key_verify(const struct signing_key *key, struct slice input, struct slice signature);
 
-/* SHA-256 through OpenSSL, which uses the processor's instructions for it (four times as fast as libsodium's on a whole token).
- * False when OpenSSL fails. */
+/* SHA-256 through OpenSSL, which uses the processor's instructions for it (four times as fast as libsodium's
+ * on a whole token). False when OpenSSL fails. */
 bool token_digest(struct slice data, uint8_t digest[SHA256_LEN]);

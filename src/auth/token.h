@@ -5,19 +5,21 @@
 #include "auth/principal.h"
 
 #define TOKEN_BYTES_MAX 8192                   /* a longer one is refused unread */
-#define TOKEN_LIFETIME_SECONDS_MAX (12 * 3600) /* retired keys are kept a little longer than this (keys.h) */
+#define TOKEN_LIFETIME_SECONDS_MAX (24 * 3600) /* retired keys are kept a little longer than this (keys.h)   \
+                                                */
 #define TOKEN_CLOCK_SKEW_MS 30000              /* how far another node's clock may run ahead of ours */
 
-/* Signs a token for a user (about 300 us of a core). A longer lifetime than the bound is cut to it. Times in a token are whole seconds.
- * Absent when signing failed. */
-struct slice token_issue(struct key_ring *ring, struct arena *arena, const struct principal *principal, int64_t now_ms,
-                         int64_t lifetime_seconds);
+/* Signs a token for a user (about 300 us of a core). A longer lifetime than the bound is cut to it. Times in
+ * a token are whole seconds. Absent when signing failed. */
+struct slice token_issue(struct key_ring *ring, struct arena *arena, const struct principal *principal,
+                         int64_t now_ms, int64_t lifetime_seconds);
 
 enum token_verdict { TOKEN_GOOD, TOKEN_BAD, TOKEN_EXPIRED };
 
-/* Claims that we do not know are ignored, as RFC 7519 asks (a newer version may add some); an unknown header parameter is refused.
- * Checks form, alg (RS256 only), kid, typ, signature, iss, aud, exp, nbf and claims by allow-list. `db` is used to look for a
- * key that another node made; NULL: only the keys that are known. Verified tokens are remembered until they expire, bounded: the first
- * look costs about 20 us, the next ones 1 us. Whether the session still stands is session_check's question, every time. */
+/* Claims that we do not know are ignored, as RFC 7519 asks (a newer version may add some); an unknown header
+ * parameter is refused. Checks form, alg (RS256 only), kid, typ, signature, iss, aud, exp, nbf and claims by
+ * allow-list. `db` is used to look for a key that another node made; NULL: only the keys that are known.
+ * Verified tokens are remembered until they expire, bounded: the first look costs about 20 us, the next ones
+ * 1 us. Whether the session still stands is session_check's question, every time. */
 enum token_verdict token_verify(struct key_ring *ring, struct db *db, struct arena *arena, struct slice token,
                                 int64_t now_ms, struct principal *principal);

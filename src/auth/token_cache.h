@@ -1,7 +1,8 @@
 /* Access tokens whose signature was checked, remembered until they expire. Private to auth/.
  *
- * Bounded: sets of four entries in one fixed table, under striped locks. Only tokens that we signed get in, so nobody can flood it
- * with forgeries. The key is SHA-256 of the whole token: any changed byte is another token. */
+ * Bounded: sets of four entries in one fixed table, under striped locks. Only tokens that we signed get in,
+ * so nobody can flood it with forgeries. The key is SHA-256 of the whole token: any changed byte is another
+ * token. */
 #pragma once
 
 #include "auth/principal.h"
@@ -18,8 +19,8 @@ struct verified_token {
 
 struct token_cache *token_cache_new(void);
 void token_cache_free(struct token_cache *cache);
-/* An entry counts only under the generation that it was put with: a key that leaves the ring starts a new one, and all that it
- * signed must be checked again. */
+/* An entry counts only under the generation that it was put with: a key that leaves the ring starts a new
+ * one, and all that it signed must be checked again. */
 bool token_cache_get(struct token_cache *cache, const uint8_t digest[SHA256_LEN], uint64_t generation,
                      struct verified_token *verified);
 void token_cache_put(struct token_cache *cache, const uint8_t digest[SHA256_LEN], uint64_t generation,
