@@ -1558,7 +1558,7 @@ static const struct field_rule auth_register_body_fields[] = {
      .kind = FIELD_TEXT, .format = TEXT_EMAIL, .maximum = INT64_C(254), .is_required = true,
      .offset = offsetof(struct auth_register_input, email)},
     {.name = "password",
-     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(10), .maximum = INT64_C(128),
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(8), .maximum = INT64_C(128),
      .is_required = true, .offset = offsetof(struct auth_register_input, password)},
     {.name = "firstName",
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .maximum = INT64_C(100),
@@ -1640,7 +1640,7 @@ static const struct field_rule auth_password_change_body_fields[] = {
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
      .offset = offsetof(struct auth_password_change_input, current_password)},
     {.name = "newPassword",
-     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(10), .maximum = INT64_C(128),
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(8), .maximum = INT64_C(128),
      .is_required = true, .offset = offsetof(struct auth_password_change_input, new_password)},
 };
 
@@ -1669,7 +1669,7 @@ static const struct field_rule auth_password_reset_body_fields[] = {
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
      .offset = offsetof(struct auth_password_reset_input, token)},
     {.name = "newPassword",
-     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(10), .maximum = INT64_C(128),
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(8), .maximum = INT64_C(128),
      .is_required = true, .offset = offsetof(struct auth_password_reset_input, new_password)},
 };
 

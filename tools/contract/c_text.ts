@@ -15,10 +15,10 @@ export function literal(text: string): string {
         const char = String.fromCharCode(byte);
         if (char === '"' || char === "\\") out += `\\${char}`;
         else if (char === "\n") out += "\\n";
-        else if (byte < 0x20 || byte > 0x7e || char === "?") out += char === "?" ? "?" : `\\${byte.toString(8).padStart(3, "0")}`;
+        else if (byte < 0x20 || byte > 0x7e) out += `\\${byte.toString(8).padStart(3, "0")}`;
         else out += char;
     }
-    return `"${out}"`;
+    return `"${out.replaceAll("??", "?\\?")}"`; // no trigraphs
 }
 
 /** Text for a comment, on one line. */
@@ -59,14 +59,13 @@ export function listName(item: CType): string {
         case "integer":
         case "time":
             return "int64_list";
-        case "boolean":
-            return "bool_list";
         case "object":
             return `${item.object.name}_list`;
         case "enumeration":
             return `${item.enumeration.name}_list`;
         case "array":
-            throw new Error("lists of lists were refused by the model");
+        case "boolean":
+            throw new Error(`the model lets no list of ${item.kind} through`);
         default:
             return `${item.kind}_list`;
     }

@@ -7,6 +7,7 @@ import { inputsSource } from "./c_inputs_source.ts";
 import { documentHeader, documentSource } from "./c_document.ts";
 import { handlersHeader } from "./c_handlers.ts";
 import { operationsHeader, operationsSource } from "./c_operations.ts";
+import { check as checkRules } from "./check.ts";
 import { Contract } from "./openapi.ts";
 import { ModelBuilder } from "./model.ts";
 
@@ -15,9 +16,10 @@ const SOURCE = "api/openapi.yaml";
 
 function main(isCheck: boolean): number {
     const contract = Contract.load(join(ROOT, SOURCE), SOURCE);
-    const model = new ModelBuilder(contract).build();
-    if (contract.errors.length > 0) {
-        console.error(contract.errors.join("\n"));
+    checkRules(contract);
+    const model = contract.errors.length === 0 ? new ModelBuilder(contract).build() : undefined;
+    if (!model || contract.errors.length > 0) {
+        console.error([...new Set(contract.errors)].join("\n"));
         return 1;
     }
     const files: Record<string, string> = {

@@ -82,6 +82,8 @@ export class ModelBuilder {
     private readonly objects = new Map<string, ObjectType>();
     private readonly enumerations = new Map<string, Enumeration>();
     private readonly lists = new Set<string>();
+    /** Structs whose members are being read. */
+    private readonly building = new Set<string>();
 
     constructor(private readonly contract: Contract) {}
 
@@ -209,8 +211,8 @@ export class ModelBuilder {
             if (!schema.items) this.contract.complain(place, "an array needs items");
             return undefined;
         }
-        if (type.kind === "array" || item.nullable) {
-            this.contract.complain(at, "arrays of arrays and of null are not supported");
+        if (["array", "boolean"].includes(type.kind) || item.nullable) {
+            this.contract.complain(at, "arrays of arrays, of booleans and of null are not supported");
         }
         if (type.kind === "object") this.lists.add(type.object.name);
         if (type.kind === "enumeration") this.lists.add(type.enumeration.name);
@@ -228,7 +230,13 @@ export class ModelBuilder {
         const structName = resolved.name ? snake(resolved.name) : name;
         const known = this.objects.get(structName);
         if (known) return { kind: "object", object: known };
+        if (this.building.has(structName)) {
+            this.contract.complain(resolved.place, "a request cannot hold itself");
+            return undefined;
+        }
+        this.building.add(structName);
         const fields = this.fieldsOf(resolved.name ? stem(resolved.name) : name, resolved);
+        this.building.delete(structName);
         const object = { name: structName, fields, minProperties: schema.minProperties ?? 0 };
         this.objects.set(structName, object);
         return { kind: "object", object };

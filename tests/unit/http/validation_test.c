@@ -472,7 +472,7 @@ static void test_malformed_bodies(void **state)
         {"{'name':'Ada'}", "body MALFORMED line 1, column 2: is not valid JSON"},
         {"{\"name\":\"a\tb\"}", "body MALFORMED line 1, column 10: is not valid JSON"},
         {"{\"name\":\"\\ud800\"}", "body MALFORMED line 1, column 16: is not valid JSON"},
-        {"{\"name\":\"a\\u0000b\"}", "body MALFORMED line 1, column 17: must not contain NUL"},
+        {"{\"name\":\"a\\u0000b\"}", "body MALFORMED line 1, column 18: must not contain NUL"},
         {"{\"name\":\"\xFF\"}", "body UTF8 line 1, column 9: is not valid UTF-8"},
         {"{\"name\":\"\xC0\x80\"}", "body UTF8 line 1, column 9: is not valid UTF-8"},
         {"[]", "body TYPE must be a JSON object"},
