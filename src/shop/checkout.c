@@ -9,13 +9,12 @@
  * The idempotency record of a checkout points to the order, whose row can always tell what was answered. */
 #include "base/clock.h"
 #include "base/metrics.h"
-#include "base/text.h"
 #include "contract/handlers.h"
-#include "data/outbox.h"
 #include "http/idempotency.h"
 #include "shop/cart.h"
 #include "shop/options.h"
 #include "shop/order.h"
+#include "shop/users.h"
 
 #define MINUTE_MS INT64_C(60000)
 #define ORDER_NUMBER_TRIES 3
@@ -203,7 +202,7 @@ static enum db_result guest_limits_take(struct db *db, struct checkout *checkout
     if (checkout->order.has_user || !checkout->provider->pays_later)
         return DB_DONE;
     struct slice email_key =
-        arena_format(request->arena, "email:%.*s", SLICE_ARG(text_fold(request->arena, checkout->email)));
+        arena_format(request->arena, "email:%.*s", SLICE_ARG(email_fold(request->arena, checkout->email)));
     struct slice address_key = arena_format(request->arena, "address:%.*s", SLICE_ARG(request->address));
     enum db_result result =
         guest_limit_take(db, email_key, checkout->order.id, settings->max_open_guest_orders_per_email);
@@ -320,14 +319,6 @@ static enum db_result order_number_draw(struct db *db, struct arena *arena, stru
     return DB_CONFLICT;
 }
 
-enum db_result checkout_announce(struct db *db, struct arena *arena, struct uuid order_id, int64_t now_ms)
-{
-    char id[UUID_TEXT_LEN];
-    uuid_format(order_id, id);
-    struct slice payload = arena_format(arena, "{\"orderId\":\"%.*s\"}", UUID_TEXT_LEN, id);
-    return outbox_append(db, "order.placed", payload, now_ms);
-}
-
 /* ---- the first transaction ---- */
 
 /* What an idempotency key already stands for. DB_DONE and checkout->status / is_replay say what to do. */
@@ -433,7 +424,7 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
     if (result == DB_DONE)
         result = order_number_draw(db, request->arena, &checkout->order.order_number);
     if (result == DB_DONE)
-        result = order_insert(db, &checkout->order);
+        result = order_insert(db, &checkout->order, email_fold(request->arena, checkout->email));
     if (result == DB_DONE)
         result = freeze_prices(db, checkout);
     if (result != DB_DONE)
@@ -442,7 +433,7 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
     if (checkout->provider->pays_later) {
         result = checkout_convert_cart(db, cart->id, cart->version, checkout->order.id, request->now_ms);
         if (result == DB_DONE)
-            result = checkout_announce(db, request->arena, checkout->order.id, request->now_ms);
+            result = order_message(db, request->arena, "order.placed", checkout->order.id, request->now_ms);
     } else {
         result = db_change(db, &CART_BEGIN_CONVERTING,
                            DB_ARGS(db_uuid(cart->id), db_int(cart->version), db_uuid(checkout->order.id),
@@ -511,7 +502,7 @@ static enum db_result stand_unpaid(struct db *db, struct checkout *checkout)
     enum db_result result =
         checkout_convert_cart(db, checkout->cart.id, 0, checkout->order.id, clock_now_ms());
     if (result == DB_DONE)
-        result = checkout_announce(db, request->arena, checkout->order.id, request->now_ms);
+        result = order_message(db, request->arena, "order.placed", checkout->order.id, request->now_ms);
     return result;
 }
 

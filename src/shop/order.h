@@ -39,33 +39,62 @@ struct actor {
     struct uuid id;   /* nil for the system and guests */
 };
 
-/* DB_ROW, DB_DONE (no such order) or DB_ERROR. Texts are copied into the arena. */
+/* The columns that order_take reads, in its order, for every statement that selects whole orders. */
+#define ORDER_COLUMNS                                                                                                \
+    "id, order_number, user_id, cart_id, email, status, payment_status, fulfillment_status, was_paid_at_checkout,"   \
+    " currency, subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor, paid_minor, refunded_minor," \
+    " items, shipping_address, billing_address, shipping_method, payment_method, customer_notes, hold_minutes,"      \
+    " hold_expires_at, version, created_at, updated_at"
+
+#define ORDER_COLUMN_TYPES                                                                                   \
+    DB_UUID, DB_TEXT, DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_BOOL, DB_TEXT, DB_INT,        \
+        DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_JSON, DB_JSON, DB_JSON, DB_TEXT, DB_TEXT,         \
+        DB_TEXT, DB_INT, DB_TIME, DB_INT, DB_TIME, DB_TIME
+
+/* The current row's order. Texts are copied into the arena. */
+void order_take(struct db_rows *rows, struct arena *arena, struct order *order);
+/* DB_ROW, DB_DONE (no such order) or DB_ERROR. */
 enum db_result order_read(struct db *db, struct arena *arena, struct uuid id, struct order *order);
 enum db_result order_read_by_number(struct db *db, struct arena *arena, struct slice order_number,
                                     struct order *order);
-/* DB_CONFLICT when the order number is taken: make another. */
-enum db_result order_insert(struct db *db, const struct order *order);
+/* `email_folded` is what look-ups compare (email_fold of users.h). DB_CONFLICT when the order number is
+ * taken. */
+enum db_result order_insert(struct db *db, const struct order *order, struct slice email_folded);
 
-/* The contract's Order, with its history. `db` reads events and fulfillment. */
+/* The contract's Order; `db` reads its fulfillment and, with `has_history`, what happened to it. DB_DONE or
+ * DB_ERROR (then the text is not finished: answer a problem). */
 enum db_result order_write(struct json_writer *json, struct db *db, struct arena *arena,
-                           const struct order *order);
+                           const struct order *order, bool has_history);
 /* The order as it was answered when it was placed, whatever has become of it: for replays, byte for byte. */
 void order_write_as_placed(struct json_writer *json, const struct order *order);
 
 /* The variants and quantities of an order's lines, normalized for stock_*. */
 size_t order_stock_lines(struct arena *arena, const struct order *order, struct stock_line **lines);
 
-/* Whether the table of transitions allows it. */
+/* The tables of transitions. */
 bool order_status_allows(enum order_status from, enum order_status to);
-/* The one function that changes an order's status: checks the table, updates with the version it was decided
- * on, writes the history. DB_DONE (and *order is as it is now), DB_CONFLICT (not allowed, or it changed
- * meanwhile), DB_ERROR. */
-enum db_result order_set_status(struct db *db, struct order *order, enum order_status to, struct actor actor,
-                                struct slice note, int64_t now_ms);
+bool payment_status_allows(enum payment_status from, enum payment_status to);
+bool fulfillment_status_allows(enum fulfillment_status from, enum fulfillment_status to);
+
+/* The one function that changes an order. `next` is a copy of *order with other statuses, amounts paid or
+ * refunded, or hold. It checks the tables, updates with the version that *order was read at, and writes each
+ * change of a status to the history with `note` (may be absent). DB_DONE: *order is as it is now.
+ * DB_CONFLICT: not allowed, or it changed meanwhile. DB_ERROR. */
+enum db_result order_change(struct db *db, struct order *order, const struct order *next, struct actor actor,
+                            struct slice note, int64_t now_ms);
+/* Adds to the history what is no change of a status: "payment", "refund", "note". */
+enum db_result order_event_append(struct db *db, struct uuid order_id, const char *type, struct slice from,
+                                  struct slice to, struct actor actor, struct slice note, int64_t now_ms);
+/* A message about an order into the outbox: "order.paid", "order.shipped", ... */
+enum db_result order_message(struct db *db, struct arena *arena, const char *topic, struct uuid order_id,
+                             int64_t now_ms);
 /* Ends an order before shipment: status, stock given back, payment status, history, message. Money that was
- * paid is not given back here (order_refund). */
+ * paid is not given back here. DB_CONFLICT when its status does not allow it or a payment for it is being
+ * asked for. */
 enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order *order, struct actor actor,
                                 struct slice reason, int64_t now_ms);
+/* Whether a payment or refund of this order waits for its provider. DB_DONE with *is_waiting, or DB_ERROR. */
+enum db_result payment_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting);
 
 /* Writes the row 'started' of a charge before the provider is called; *payment_id and *key are what the call
  * and its settling need. */
@@ -80,14 +109,12 @@ enum db_result payment_start(struct db *db, struct arena *arena, const struct or
 enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid payment_id,
                               const struct payment_answer *answer, int64_t now_ms);
 
-/* The cart becomes the order (from status active at this version, or from converting when version is 0).
- * Defined in checkout.c. */
+/* The cart becomes the order (from active at this version, or from converting when version is 0). DB_CONFLICT
+ * when it is neither. Defined in checkout.c. */
 enum db_result checkout_convert_cart(struct db *db, struct uuid cart_id, int64_t version,
                                      struct uuid order_id, int64_t now_ms);
 /* A converting cart becomes active again. DB_CONFLICT when it is not converting. Defined in checkout.c. */
 enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, int64_t now_ms);
-/* order.placed into the outbox. Defined in checkout.c. */
-enum db_result checkout_announce(struct db *db, struct arena *arena, struct uuid order_id, int64_t now_ms);
 
 /* Jobs: up to `limit` orders whose hold ended are cancelled; payments left 'started' for longer than
  * `older_than_ms` are asked about. They open their own transactions. */

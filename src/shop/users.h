@@ -6,6 +6,9 @@
 #include "contract/inputs.h"
 #include "data/db.h"
 
+/* What two spellings of one mailbox have in common: case folded, accents kept. For look-ups and uniqueness. */
+struct slice email_fold(struct arena *arena, struct slice email);
+
 struct new_user {
     struct slice email;         /* as typed; checked by the caller */
     struct slice password_hash; /* absent: no password log-in */
