@@ -1,5 +1,6 @@
-/* Selecting members in JSON text. The text is our own writer's: compact and well-formed, so that looking for the end of a value
- * needs no more than counting brackets outside of strings. Every step is bounded by the text all the same. */
+/* Selecting members in JSON text. The text is our own writer's: compact and well-formed, so that looking for
+ * the end of a value needs no more than counting brackets outside of strings. Every step is bounded by the
+ * text all the same. */
 #include "http/fields.h"
 
 struct selection {

@@ -1,7 +1,8 @@
-/* The pipeline, step by step. Each check answers 0 ("go on") or the status of the problem that it has written.
+/* The pipeline, step by step. Each check answers 0 ("go on") or the status of the problem that it has
+ * written.
  *
- * gateway_open takes the steps that need no body, check_before the others up to the handler; gateway_execute.c runs the
- * handler, gateway_finish.c makes the reply. */
+ * gateway_open takes the steps that need no body, check_before the others up to the handler;
+ * gateway_execute.c runs the handler, gateway_finish.c makes the reply. */
 #include "http/gateway.h"
 
 #include "auth/session.h"
@@ -102,7 +103,8 @@ static enum http_status answer_method(struct exchange *x)
 {
     enum http_status status = HTTP_STATUS_NO_CONTENT;
     if (x->method != METHOD_OPTIONS)
-        status = problem(&x->response, PROBLEM_METHOD_NOT_ALLOWED, "See the Allow header for what this path takes");
+        status = problem(&x->response, PROBLEM_METHOD_NOT_ALLOWED,
+                         "See the Allow header for what this path takes");
     set_allow(x, x->route.methods | (1u << METHOD_OPTIONS));
     return status;
 }
@@ -158,8 +160,8 @@ void gateway_open(struct gateway *gateway, struct exchange *x)
 
 static enum http_status answer_throttled(struct exchange *x, int64_t retry_after_s)
 {
-    enum http_status status = problem(&x->response, PROBLEM_RATE_LIMIT_EXCEEDED, "Try again in %lld s",
-                                      (long long)retry_after_s);
+    enum http_status status =
+        problem(&x->response, PROBLEM_RATE_LIMIT_EXCEEDED, "Try again in %lld s", (long long)retry_after_s);
     response_header(&x->response, "Retry-After", arena_format(x->arena, "%lld", (long long)retry_after_s));
     problem_extra_int(&x->response, "retryAfterSeconds", retry_after_s);
     return status;
@@ -175,8 +177,8 @@ static enum http_status check_rate_of_address(struct gateway *gateway, struct ex
         return answer_throttled(x, 1);
     const struct operation *operation = x->request.operation;
     x->has_verdict = true;
-    throttle_take(throttle, throttle_address(throttle, x->address), operation ? operation->rate_class : RATE_READ,
-                  x->started_us, &x->verdict);
+    throttle_take(throttle, throttle_address(throttle, x->address),
+                  operation ? operation->rate_class : RATE_READ, x->started_us, &x->verdict);
     return x->verdict.is_allowed ? GO_ON : answer_throttled(x, x->verdict.retry_after_s);
 }
 
@@ -187,8 +189,8 @@ static enum http_status check_rate_of_user(struct gateway *gateway, struct excha
     if (throttle == NULL || !principal_is_user(&x->request.principal))
         return GO_ON;
     struct throttle_verdict verdict;
-    throttle_take(throttle, throttle_user(throttle, x->request.principal.user_id), x->request.operation->rate_class,
-                  x->started_us, &verdict);
+    throttle_take(throttle, throttle_user(throttle, x->request.principal.user_id),
+                  x->request.operation->rate_class, x->started_us, &verdict);
     if (verdict.remaining < x->verdict.remaining)
         x->verdict = verdict;
     return verdict.is_allowed ? GO_ON : answer_throttled(x, verdict.retry_after_s);
@@ -229,8 +231,8 @@ static enum http_status answer_unauthenticated(struct exchange *x, bool is_bad_t
     return status;
 }
 
-/* A token that is sent must be good, even where none is needed: a client that thinks it is logged in must learn that it is
- * not. The role is the one that the user has now, not the one at the token's issue. */
+/* A token that is sent must be good, even where none is needed: a client that thinks it is logged in must
+ * learn that it is not. The role is the one that the user has now, not the one at the token's issue. */
 static enum http_status authenticate(struct gateway *gateway, struct exchange *x)
 {
     struct slice authorization = x->headers[HEADER_AUTHORIZATION];
@@ -318,8 +320,8 @@ static struct slice cache_key_of(struct exchange *x)
     return key.overflow ? SLICE_ABSENT : buf_slice(&key);
 }
 
-/* The reply that the cache holds for this request. It stands before validation: only what was once valid was kept, under the
- * same words. Staff read fresh and may see more. */
+/* The reply that the cache holds for this request. It stands before validation: only what was once valid was
+ * kept, under the same words. Staff read fresh and may see more. */
 static enum http_status look_up_cache(struct gateway *gateway, struct exchange *x)
 {
     const struct operation *operation = x->request.operation;
@@ -382,7 +384,8 @@ static enum http_status read_if_match(struct exchange *x)
     return problem_field(&x->response, "If-Match", "FORMAT", "One entity tag, as it came in ETag, or *");
 }
 
-/* Who the key belongs to: the user; without one the cart, whose id in the path is a secret; else the address. */
+/* Who the key belongs to: the user; without one the cart, whose id in the path is a secret; else the address.
+ */
 static void idempotency_scope(struct exchange *x, struct slice key)
 {
     const struct request *request = &x->request;
@@ -390,7 +393,8 @@ static void idempotency_scope(struct exchange *x, struct slice key)
     buf_init(&text, x->arena);
     if (principal_is_user(&request->principal)) {
         buf_append(&text, SLICE("user "));
-        buf_append(&text, (struct slice){(const char *)request->principal.user_id.bytes, sizeof(struct uuid)});
+        buf_append(&text,
+                   (struct slice){(const char *)request->principal.user_id.bytes, sizeof(struct uuid)});
     } else if (strncmp(request->operation->path, "/cart/{", 7) == 0 ||
                strncmp(request->operation->path, "/checkout/{", 11) == 0) {
         buf_append(&text, SLICE("cart"));

@@ -75,7 +75,8 @@ static void flight_end(struct exchange *x)
 
 /* ---- what an idempotency record holds ---- */
 
-/* The reply as a message: its headers, an empty line, what the handler wrote. What the gateway adds it adds again. */
+/* The reply as a message: its headers, an empty line, what the handler wrote. What the gateway adds it adds
+ * again. */
 static struct slice record_body(struct exchange *x)
 {
     const struct response *response = &x->response;
@@ -135,7 +136,8 @@ static bool answer_from_record(struct exchange *x, struct db *db)
         record_restore(x, &record);
         return true;
     case IDEMPOTENCY_OTHER:
-        x->status = problem(&x->response, PROBLEM_IDEMPOTENCY_KEY_REUSED, "Use a new key for another request");
+        x->status =
+            problem(&x->response, PROBLEM_IDEMPOTENCY_KEY_REUSED, "Use a new key for another request");
         return true;
     }
     return false;
@@ -196,8 +198,8 @@ static enum db_result store_record_closure(struct db *db, void *arg)
     return store_record(arg, db);
 }
 
-/* The handler opens its own transactions, so the record follows in one more: between the two a crash can lose it, and then
- * the state of what the handler changed is what keeps a repeat from doing it twice. */
+/* The handler opens its own transactions, so the record follows in one more: between the two a crash can lose
+ * it, and then the state of what the handler changed is what keeps a repeat from doing it twice. */
 static void run_orchestrated(struct exchange *x, struct db *db)
 {
     if (!has_database(x, db) || answer_from_record(x, db))
@@ -208,7 +210,8 @@ static void run_orchestrated(struct exchange *x, struct db *db)
         exchange_set_unavailable(x, "The outcome could not be recorded; try again");
 }
 
-/* The whole handler in one transaction, together with its idempotency record. May run again: everything starts afresh. */
+/* The whole handler in one transaction, together with its idempotency record. May run again: everything
+ * starts afresh. */
 static enum db_result run_transaction(struct db *db, void *arg)
 {
     struct exchange *x = arg;
@@ -292,7 +295,8 @@ static void submit_to_pool(struct workers *pool, struct exchange *x)
 enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *x)
 {
     const struct operation *operation = x->request.operation;
-    x->execution = operation->choose_execution ? operation->choose_execution(&x->request) : operation->execution;
+    x->execution =
+        operation->choose_execution ? operation->choose_execution(&x->request) : operation->execution;
     if (!flight_begin(x)) {
         x->status = problem(&x->response, PROBLEM_IDEMPOTENCY_IN_PROGRESS, "Try again in a second");
         response_header(&x->response, "Retry-After", SLICE("1"));

@@ -1,5 +1,5 @@
-/* The reply: wrapping, `fields`, entity tag, headers, cache fill, then log and metrics. Runs on the transport's thread, so that
- * the lane spends no time on it. */
+/* The reply: wrapping, `fields`, entity tag, headers, cache fill, then log and metrics. Runs on the
+ * transport's thread, so that the lane spends no time on it. */
 #include "base/clock.h"
 #include "http/fields.h"
 #include "http/gateway_private.h"
@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How long others may keep a public reply: short, since no drop reaches them; the entity tag makes asking again cheap. */
+/* How long others may keep a public reply: short, since no drop reaches them; the entity tag makes asking
+ * again cheap. */
 #define PUBLIC_MAX_AGE_S 60
 
 struct metric gateway_in_flight =
@@ -68,8 +69,8 @@ static void select_fields(struct exchange *x)
     if (fields_select(response_content(response), fields, &selected, &unknown))
         response->body = selected;
     else
-        x->status = problem_field(response, "fields", "UNKNOWN_FIELD", "There is no member \"%.*s\" to select",
-                                  SLICE_ARG(unknown));
+        x->status = problem_field(response, "fields", "UNKNOWN_FIELD",
+                                  "There is no member \"%.*s\" to select", SLICE_ARG(unknown));
 }
 
 /* Brings the handler's text into its final form. */
@@ -120,9 +121,11 @@ struct cached_head {
     uint16_t etag_len;
 };
 
-struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag, struct slice body)
+struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag,
+                               struct slice body)
 {
-    struct cached_head head = {.content_type_len = (uint16_t)content_type.len, .etag_len = (uint16_t)etag.len};
+    struct cached_head head = {.content_type_len = (uint16_t)content_type.len,
+                               .etag_len = (uint16_t)etag.len};
     size_t len = sizeof(head) + content_type.len + 1 + etag.len + 1 + body.len;
     char *text = arena_try_alloc(arena, len);
     if (text == NULL || content_type.len > UINT16_MAX || etag.len > UINT16_MAX)
@@ -140,7 +143,8 @@ struct slice cached_reply_pack(struct arena *arena, struct slice content_type, s
     return (struct slice){text, len};
 }
 
-bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag, struct slice *body)
+bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag,
+                         struct slice *body)
 {
     struct cached_head head;
     if (packed.len < sizeof(head))
@@ -203,7 +207,8 @@ static void add_rate_headers(struct exchange *x)
     if (!x->has_verdict)
         return;
     const struct throttle_verdict *verdict = &x->verdict;
-    const char *name = throttle_class_name(x->request.operation ? x->request.operation->rate_class : RATE_READ);
+    const char *name =
+        throttle_class_name(x->request.operation ? x->request.operation->rate_class : RATE_READ);
     add_header(x, "RateLimit-Policy",
                arena_format(x->arena, "\"%s\";q=%lld;w=60", name, (long long)verdict->limit));
     add_header(x, "RateLimit",
@@ -242,7 +247,7 @@ static struct known_metrics {
     const char *operation;
     struct operation_metrics metrics;
     struct known_metrics *next;
-} *known_metrics;
+} * known_metrics;
 static pthread_mutex_t known_metrics_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct operation_metrics *metrics_of(const char *operation)
@@ -259,8 +264,8 @@ static struct operation_metrics *metrics_of(const char *operation)
     for (int i = 1; i < STATUS_CLASSES; i++) {
         char *label;
         CHECK(asprintf(&label, "operation=\"%s\",status=\"%dxx\"", operation, i) > 0);
-        known->metrics.requests[i] = (struct metric)METRIC("souk_http_requests_total", "Requests answered", label,
-                                                           METRIC_COUNTER);
+        known->metrics.requests[i] =
+            (struct metric)METRIC("souk_http_requests_total", "Requests answered", label, METRIC_COUNTER);
     }
     known->metrics.latency.name = "souk_http_request_duration_seconds";
     known->metrics.latency.help = "From the request's head to its finished reply";
@@ -333,7 +338,8 @@ static void count_metrics(const struct exchange *x, int64_t duration_us)
     const struct gateway *gateway = x->gateway;
     const struct operation *operation = x->request.operation;
     struct operation_metrics *metrics =
-        operation ? gateway->metrics[operation - gateway->services->operations.operations] : gateway->unrouted;
+        operation ? gateway->metrics[operation - gateway->services->operations.operations]
+                  : gateway->unrouted;
     metric_add(&metrics->requests[x->reply.status / 100], 1);
     histogram_observe_us(&metrics->latency, duration_us);
     metric_add(&gateway_in_flight, -1);

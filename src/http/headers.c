@@ -82,11 +82,11 @@ bool header_accepts_json(struct slice accept)
         struct slice type;
         struct slice parameters = element;
         (void)next_element(&parameters, ';', &type);
-        int precision = slice_is(type, "*/*")                                                   ? 1
-                        : slice_equals_ignore_case(type, SLICE("application/*"))                ? 2
-                        : slice_equals_ignore_case(type, SLICE("application/json"))             ? 3
-                        : slice_equals_ignore_case(type, SLICE("application/problem+json"))     ? 3
-                                                                                                : 0;
+        int precision = slice_is(type, "*/*")                                               ? 1
+                        : slice_equals_ignore_case(type, SLICE("application/*"))            ? 2
+                        : slice_equals_ignore_case(type, SLICE("application/json"))         ? 3
+                        : slice_equals_ignore_case(type, SLICE("application/problem+json")) ? 3
+                                                                                            : 0;
         if (precision == 0 || precision < best)
             continue;
         bool is_wanted = !weight_is_zero(parameters);
@@ -99,12 +99,14 @@ bool header_accepts_json(struct slice accept)
 bool header_is_json(struct slice content_type)
 {
     struct slice type;
-    if (!next_element(&content_type, ';', &type) || !slice_equals_ignore_case(type, SLICE("application/json")))
+    if (!next_element(&content_type, ';', &type) ||
+        !slice_equals_ignore_case(type, SLICE("application/json")))
         return false;
     struct slice parameter;
     while (next_element(&content_type, ';', &parameter)) {
         static const char CHARSET[] = "charset=";
-        struct slice name = {parameter.ptr, parameter.len < sizeof(CHARSET) - 1 ? parameter.len : sizeof(CHARSET) - 1};
+        struct slice name = {parameter.ptr,
+                             parameter.len < sizeof(CHARSET) - 1 ? parameter.len : sizeof(CHARSET) - 1};
         if (!slice_equals_ignore_case(name, SLICE("charset=")))
             continue; /* other parameters mean nothing for JSON */
         struct slice value = slice_skip(parameter, sizeof(CHARSET) - 1);
@@ -182,7 +184,8 @@ enum if_match header_if_match(struct slice if_match, int64_t *version)
     if (inner.len < 2 || inner.ptr[0] != 'v')
         return IF_MATCH_VERSION;
     inner = slice_skip(inner, 1);
-    if (slice_split(&inner, '-', &number) && !slice_is_absent(inner) && slice_to_int64(number, &parsed) && parsed >= 0)
+    if (slice_split(&inner, '-', &number) && !slice_is_absent(inner) && slice_to_int64(number, &parsed) &&
+        parsed >= 0)
         *version = parsed;
     return IF_MATCH_VERSION;
 }

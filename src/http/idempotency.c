@@ -3,7 +3,8 @@
 
 /* A record older than it is kept counts as gone, even before the purge has met it. */
 DB_STATEMENT(IDEMPOTENCY_FIND) = {
-    .sql = "SELECT body_hash, status, body, order_id FROM idempotency_records WHERE scope = $1 AND created_at > $2",
+    .sql =
+        "SELECT body_hash, status, body, order_id FROM idempotency_records WHERE scope = $1 AND created_at > $2",
     .params = {DB_BLOB, DB_TIME},
     .columns = {DB_BLOB, DB_INT, DB_TEXT, DB_UUID},
 };
@@ -58,12 +59,14 @@ enum db_result idempotency_forget(struct request *request, struct db *db)
     return db_run(db, &IDEMPOTENCY_FORGET, DB_ARGS(db_blob(digest_slice(request->idempotency.scope))));
 }
 
-enum db_result idempotency_store(struct request *request, struct db *db, const struct idempotency_record *record)
+enum db_result idempotency_store(struct request *request, struct db *db,
+                                 const struct idempotency_record *record)
 {
     return db_change(db, &IDEMPOTENCY_STORE,
                      DB_ARGS(db_blob(digest_slice(request->idempotency.scope)),
                              db_blob(digest_slice(request->idempotency.body)), db_int(record->status),
-                             db_text(record->body), db_if(!uuid_is_nil(record->order_id), db_uuid(record->order_id)),
+                             db_text(record->body),
+                             db_if(!uuid_is_nil(record->order_id), db_uuid(record->order_id)),
                              db_time(request->now_ms), db_time(request->now_ms - IDEMPOTENCY_KEEP_MS)));
 }
 

@@ -1,7 +1,8 @@
 /* Cursors: base64url(8 bytes of HMAC-SHA256 | the sort values in a compact binary form).
  *
- * The MAC covers the scope as well as the values, so that a cursor of one list is refused by another; 64 bits are plenty
- * against guessing, since a forged cursor would only move a reader within a list that it may read anyway. */
+ * The MAC covers the scope as well as the values, so that a cursor of one list is refused by another; 64 bits
+ * are plenty against guessing, since a forged cursor would only move a reader within a list that it may read
+ * anyway. */
 #include "http/page.h"
 
 #define CURSOR_MAC_BYTES 8
@@ -13,7 +14,8 @@ void cursor_scope_init(struct cursor_scope *scope, const struct operation *opera
     scope->hash = hash64(slice_from(operation->name));
 }
 
-/* The hash so far, what kind of thing comes, and its own hash: no two different lists of additions give the same text. */
+/* The hash so far, what kind of thing comes, and its own hash: no two different lists of additions give the
+ * same text. */
 static void scope_mix(struct cursor_scope *scope, uint64_t kind, uint64_t value)
 {
     uint64_t words[3] = {scope->hash, kind, value};

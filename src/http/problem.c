@@ -1,6 +1,7 @@
 /* Problems (RFC 9457): the table of codes, and writing one in place of a reply.
  *
- * The JSON object stays open until problem_close, so that a handler can add members; `requestId` is its last one. */
+ * The JSON object stays open until problem_close, so that a handler can add members; `requestId` is its last
+ * one. */
 #include "http/problem.h"
 
 #include "http/response.h"
@@ -98,7 +99,8 @@ enum http_status problem_fields(struct response *response, const struct field_er
     return status;
 }
 
-enum http_status problem_field(struct response *response, const char *field, const char *code, const char *message, ...)
+enum http_status problem_field(struct response *response, const char *field, const char *code,
+                               const char *message, ...)
 {
     va_list list;
     va_start(list, message);
@@ -125,7 +127,8 @@ enum http_status problem_database(struct response *response, enum db_result resu
     CHECK(result == DB_ERROR || result == DB_CONFLICT);
     if (result == DB_CONFLICT)
         return problem(response, PROBLEM_CONFLICT, "Somebody else changed this meanwhile; read it again");
-    enum http_status status = problem(response, PROBLEM_UNAVAILABLE, "The database does not answer; try again");
+    enum http_status status =
+        problem(response, PROBLEM_UNAVAILABLE, "The database does not answer; try again");
     response_header(response, "Retry-After", SLICE("1"));
     response->database_failed = true;
     return status;

@@ -131,7 +131,8 @@ void response_run_effects(struct response *response, struct cache *cache)
     response->counts = NULL;
 }
 
-enum http_status response_precondition(struct response *response, const struct request *request, int64_t version)
+enum http_status response_precondition(struct response *response, const struct request *request,
+                                       int64_t version)
 {
     if (!request->has_if_match || request->if_match_version == version)
         return (enum http_status)0;

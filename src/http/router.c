@@ -9,10 +9,10 @@
 #define METHOD_COUNT (METHOD_OTHER + 1)
 
 struct route_node {
-    struct slice name;                             /* the literal segment; absent for a parameter */
-    struct route_node *next;                       /* the sibling literals */
-    struct route_node *literals;                   /* below this node */
-    struct route_node *parameter;                  /* below this node: any text */
+    struct slice name;            /* the literal segment; absent for a parameter */
+    struct route_node *next;      /* the sibling literals */
+    struct route_node *literals;  /* below this node */
+    struct route_node *parameter; /* below this node: any text */
     const struct operation *operations[METHOD_COUNT];
     unsigned methods;
 };
@@ -130,10 +130,11 @@ static enum route_result segments_cut(struct arena *arena, struct slice path, st
     return is_too_deep ? ROUTE_NO_PATH : ROUTE_FOUND;
 }
 
-/* The node of the segments from `at` on, or NULL; fills the parameters' values on its way. A literal is tried first; when its
- * branch ends without the path, the parameter beside it is. Depth is bounded by ROUTE_SEGMENTS_MAX. */
-static const struct route_node *node_find(const struct route_node *node, const struct segments *segments, size_t at,
-                                          size_t parameters, struct route *route)
+/* The node of the segments from `at` on, or NULL; fills the parameters' values on its way. A literal is tried
+ * first; when its branch ends without the path, the parameter beside it is. Depth is bounded by
+ * ROUTE_SEGMENTS_MAX. */
+static const struct route_node *node_find(const struct route_node *node, const struct segments *segments,
+                                          size_t at, size_t parameters, struct route *route)
 {
     if (at == segments->count) {
         route->value_count = parameters;

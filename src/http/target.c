@@ -3,9 +3,9 @@
 
 #include "base/limits.h"
 
-/* Bytes that may stand in a target; '%' is looked at when it is unescaped. Raw non-ASCII and the characters that RFC 3986
- * forbids but some clients send ('"', '<', '>', '\\', '^', '`', '{', '|', '}', '[', ']') are harmless, '[' and ']' usual:
- * only what could confuse a proxy or a log is refused. */
+/* Bytes that may stand in a target; '%' is looked at when it is unescaped. Raw non-ASCII and the characters
+ * that RFC 3986 forbids but some clients send ('"', '<', '>', '\\', '^', '`', '{', '|', '}', '[', ']') are
+ * harmless, '[' and ']' usual: only what could confuse a proxy or a log is refused. */
 static bool is_target_byte(unsigned char c)
 {
     return c > 0x20 && c < 0x7f && c != '#';
@@ -17,7 +17,9 @@ bool target_split(struct slice raw, struct target *target)
         if (!is_target_byte((unsigned char)raw.ptr[i]))
             return false;
     }
-    size_t scheme = slice_starts_with(raw, SLICE("http://")) ? 7 : slice_starts_with(raw, SLICE("https://")) ? 8 : 0;
+    size_t scheme = slice_starts_with(raw, SLICE("http://"))    ? 7
+                    : slice_starts_with(raw, SLICE("https://")) ? 8
+                                                                : 0;
     if (scheme > 0) { /* absolute-form: the authority is the business of whoever sent it */
         raw = slice_skip(raw, scheme);
         size_t authority = 0;

@@ -16,8 +16,8 @@
 #define WAYS 8
 #define STRIPES 64
 
-/* A bucket: `full_at_us` moves forward by `interval` with each request and lets one through while it is less than `burst`
- * intervals ahead of now. Empty slot: key 0. */
+/* A bucket: `full_at_us` moves forward by `interval` with each request and lets one through while it is less
+ * than `burst` intervals ahead of now. Empty slot: key 0. */
 struct bucket {
     uint64_t key;
     int64_t full_at_us;
@@ -59,7 +59,8 @@ struct throttle *throttle_new(int64_t rate_per_minute)
     throttle->rates[RATE_READ] = rate_make(rate_per_minute, rate_per_minute);
     throttle->rates[RATE_WRITE] = rate_make(rate_per_minute / 2, rate_per_minute / 2);
     throttle->rates[RATE_LOGIN] = rate_make(THROTTLE_LOGIN_PER_MINUTE, THROTTLE_LOGIN_PER_MINUTE / 2);
-    throttle->rates[RATE_CHECKOUT] = rate_make(THROTTLE_CHECKOUT_PER_MINUTE, THROTTLE_CHECKOUT_PER_MINUTE / 2);
+    throttle->rates[RATE_CHECKOUT] =
+        rate_make(THROTTLE_CHECKOUT_PER_MINUTE, THROTTLE_CHECKOUT_PER_MINUTE / 2);
     for (size_t i = 0; i < STRIPES; i++)
         pthread_mutex_init(&throttle->stripes[i].lock, NULL);
     return throttle;
@@ -82,14 +83,14 @@ bool throttle_take_whole(struct throttle *throttle, int64_t now_us)
         int64_t next = (full_at > now_us ? full_at : now_us) + interval_us;
         if (next - now_us > interval_us * THROTTLE_WHOLE_BURST)
             return false;
-        if (atomic_compare_exchange_weak_explicit(&throttle->whole_full_at_us, &full_at, next, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&throttle->whole_full_at_us, &full_at, next,
+                                                  memory_order_relaxed, memory_order_relaxed))
             return true;
     }
 }
 
-/* The caller's bucket, or the slot that is given to it: an empty one, else the one nearest to full. Taking a bucket that is not
- * full forgives its owner; it happens only when eight busy callers fall into one set. */
+/* The caller's bucket, or the slot that is given to it: an empty one, else the one nearest to full. Taking a
+ * bucket that is not full forgives its owner; it happens only when eight busy callers fall into one set. */
 static struct bucket *bucket_find(struct bucket *set, uint64_t key)
 {
     struct bucket *chosen = &set[0];
@@ -132,8 +133,7 @@ void throttle_take(struct throttle *throttle, uint64_t caller, enum rate_class r
     verdict->limit = rate->burst;
     verdict->remaining = (capacity_us - used_us) / rate->interval_us;
     verdict->reset_s = seconds_up(used_us);
-    verdict->retry_after_s =
-        verdict->is_allowed ? 0 : seconds_up(used_us + rate->interval_us - capacity_us);
+    verdict->retry_after_s = verdict->is_allowed ? 0 : seconds_up(used_us + rate->interval_us - capacity_us);
 }
 
 static uint64_t caller_hash(const struct throttle *throttle, char kind, const void *bytes, size_t len)
