@@ -1,12 +1,13 @@
 /* Writes JSON (RFC 8259) straight into a buffer: no tree, no allocation of its own.
  * Commas and colons are the writer's business. Misuse asserts: a key outside an object, a value in an object
- * without its key, an end without its begin, a second value at the top, more than JSON_DEPTH_MAX levels. */
+ * without its key, an end without its begin, a second value at the top, more than JSON_DEPTH_MAX levels.
+ * json_text and json_nil are named so because jansson, which is linked into the same program, has json_string
+ * and json_null. */
 #pragma once
 
 #include "base/buf.h"
 #include "base/ids.h"
 
-/* Names that jansson does not have: both are linked into the same program. */
 #define JSON_DEPTH_MAX 16
 
 struct json_writer {

@@ -5,7 +5,6 @@
 
 /* Valid UTF-8 (no surrogates, no overlong forms) without NUL. */
 bool text_is_valid(struct slice text);
-#define TEXT_SLUG_MAX 80
 
 /* Number of code points; the text is valid. */
 size_t text_length(struct slice text);
@@ -14,6 +13,8 @@ size_t text_length(struct slice text);
  * to one space, trimmed. "  Café   Crème " -> "cafe creme", "Straße" -> "strasse". The text is valid
  * (asserted). Never absent. */
 struct slice text_fold(struct arena *arena, struct slice text);
+
+#define TEXT_SLUG_MAX 80
 /* For paths: folded, a-z and 0-9 kept, every run of anything else one '-', none at the ends; at most 80
  * bytes, cut behind a word when that keeps half of it. Empty when nothing is left (a name in Chinese): the
  * caller then needs another slug. An apostrophe joins: "Men's" -> "mens". */

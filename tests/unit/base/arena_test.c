@@ -112,6 +112,7 @@ static void grows_newest_in_place(void **state)
     memcpy(block, "hello", 5);
     assert_ptr_equal(arena_try_grow(&arena, block, 5, 500), block);
     assert_memory_equal(block, "hello", 5);
+    assert_ptr_equal(arena_try_grow(&arena, block, 500, 500), block);
     block[499] = 'x';
     char *other = arena_alloc(&arena, 1);
     assert_true(other >= block + 500);
@@ -173,7 +174,8 @@ static void refuses_silly_limits(void **state)
     struct arena other;
     assert_false(arena_init(&other, 0));
     assert_false(arena_init(&other, SIZE_MAX));
-    arena_release(&other); /* harmless */
+    assert_false(arena_init(&other, SIZE_MAX / 4)); /* which the system refuses */
+    arena_release(&other);                          /* harmless */
     assert_true(arena_init(&other, 1));
     assert_int_equal(other.limit % 4096, 0);
     arena_release(&other);

@@ -89,14 +89,15 @@ static void has_its_defaults(void **state)
 static void reads_every_variable(void **state)
 {
     (void)state;
-    assert_true(load(
-        ENVIRONMENT("SOUK_DATA=/d/", "DATABASE_URL=postgresql://u:p@h/souk", SECRET_VARIABLE,
-                    "SOUK_LISTEN=[::1]:0", "SOUK_PUBLIC_URL=https://shop.example/", "SOUK_IO_THREADS=64",
-                    "SOUK_WORKERS=256", "SOUK_CONNECTIONS_MAX=1", "SOUK_CACHE_BYTES=0", "SOUK_RATE_LIMIT=off",
-                    "SOUK_RATE_PER_MINUTE=1000000", "SOUK_LOG=off", "SOUK_MIGRATE=off",
-                    "SOUK_TEST_PAYMENTS=on", "SOUK_ACCESS_TOKEN_SECONDS=1", "SOUK_REFRESH_TOKEN_SECONDS=2",
-                    "SOUK_JOB_INTERVAL_MS=3", "SOUK_PAYMENT_TIMEOUT_MS=4", "PATH=/bin", "NOT_OURS"),
-        NULL));
+    assert_true(
+        load(ENVIRONMENT("SOUK_DATA=/d/", "DATABASE_URL=postgresql://u:p@h/souk", SECRET_VARIABLE,
+                         "SOUK_LISTEN=[::1]:0", "SOUK_PUBLIC_URL=https://shop.example/", "SOUK_IO_THREADS=64",
+                         "SOUK_WORKERS=256", "SOUK_CONNECTIONS_MAX=1", "SOUK_CACHE_BYTES=0",
+                         "SOUK_RATE_LIMIT=off", "SOUK_RATE_PER_MINUTE=1000000", "SOUK_LOG=off",
+                         "SOUK_MIGRATE=off", "SOUK_TEST_PAYMENTS=on", "SOUK_ACCESS_TOKEN_SECONDS=1",
+                         "SOUK_REFRESH_TOKEN_SECONDS=2", "SOUK_JOB_INTERVAL_MS=3",
+                         "SOUK_PAYMENT_TIMEOUT_MS=4", "PATH=/bin", "SOUK_WITHOUT_EQUALS"),
+             NULL));
     assert_text(config.data_directory, "/d");
     assert_text(config.database_url, "postgresql://u:p@h/souk");
     assert_text(config.secret, GOOD_SECRET);
@@ -215,6 +216,9 @@ static void names_what_is_wrong(void **state)
          "SOUK_PUBLIC_URL (environment) must start with http:// or https:// and name a host, not 'shop.example'"},
         {"SOUK_PUBLIC_URL=http://",
          "SOUK_PUBLIC_URL (environment) must start with http:// or https:// and name a host, not 'http://'"},
+        {"SOUK_PUBLIC_URL=https://h:",
+         "SOUK_PUBLIC_URL (environment) must start with http:// or https:// and name a host, not 'https://h:'"},
+        {"SOUK_DATA=a\x7f", "SOUK_DATA (environment) must not hold control characters, not 'a?'"},
         {"SOUK_DATA=a\tb", "SOUK_DATA (environment) must not hold control characters, not 'a?b'"},
         {"SOUK_WORKER=4", "environment: there is no setting SOUK_WORKER; `souk config` lists them all"},
         {"SOUK_=", "environment: there is no setting SOUK_; `souk config` lists them all"},
@@ -258,6 +262,7 @@ static void reads_env_files(void **state)
         {"SOUK_DATA='/a # $x \\n' # comment", "/a # $x \\n"},
         {"SOUK_DATA=\"/a \\\"b\\\" \\\\ \\$x\"", "/a \"b\" \\ $x"},
         {"SOUK_DATA=/a=b", "/a=b"},
+        {"azAZ_09=1\nSOUK_DATA=/a", "/a"},
         {"export  SOUK_DATA=/a", "/a"},
         {"SOUK_DATA=#a", "#a"},
         {"SOUK_DATA=\"\"", "./data"},
@@ -339,6 +344,13 @@ static void loads_from_the_process(void **state)
     unsetenv("SOUK_DATA");
     assert_true(config_load(&config, &arena, NULL, 0, &complaint));
     assert_text(config.data_directory, "/from-file");
+    char *long_file = arena_alloc_zero(&arena, CONFIG_ENV_FILE_BYTES_MAX + 2);
+    memset(long_file, '#', CONFIG_ENV_FILE_BYTES_MAX + 1);
+    write_file(".env", long_file + 1, 0600);
+    assert_true(config_load(&config, &arena, NULL, 0, &complaint));
+    write_file(".env", long_file, 0600);
+    assert_false(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_text(complaint, ".env: it is longer than 65536 bytes");
     unlink(".env");
     assert_true(config_load(&config, &arena, NULL, 0, &complaint));
     assert_text(config.data_directory, "./data");
@@ -348,29 +360,36 @@ static void loads_from_the_process(void **state)
     assert_int_equal(chdir(before), 0);
 }
 
+static void assert_holds_only(const char *path, const char *name)
+{
+    struct dirent **entries;
+    assert_int_equal(scandir(path, &entries, NULL, alphasort), 3);
+    assert_string_equal(entries[2]->d_name, name); /* behind . and .. */
+    for (int i = 0; i < 3; i++)
+        free(entries[i]);
+    free(entries);
+}
+
 static void makes_the_secret_once(void **state)
 {
     (void)state;
-    struct slice data = in_folder("a/b");
+    struct slice data = in_folder("aa/bb");
     assert_true(load_flag("data", data.ptr, NULL, NULL));
     assert_int_equal(access(data.ptr, F_OK), -1); /* loading creates nothing */
     assert_true(config_secret_ensure(&config, &arena, &complaint));
     assert_int_equal(config.secret.len, 64);
     assert_int_equal(strspn(config.secret.ptr, "0123456789abcdef"), 64);
     struct stat status;
-    assert_int_equal(stat(in_folder("a/b/secret").ptr, &status), 0);
+    assert_int_equal(stat(in_folder("aa/bb/secret").ptr, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
     assert_int_equal(status.st_size, 65);
     assert_int_equal(stat(data.ptr, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0700);
     assert_int_equal(status.st_nlink, 2);
     /* Nothing else is left in the folder, and the second start reads the same. */
-    struct dirent **entries;
-    assert_int_equal(scandir(data.ptr, &entries, NULL, alphasort), 3);
-    assert_string_equal(entries[2]->d_name, "secret");
-    for (int i = 0; i < 3; i++)
-        free(entries[i]);
-    free(entries);
+    assert_holds_only(folder, "aa");
+    assert_holds_only(in_folder("aa").ptr, "bb");
+    assert_holds_only(data.ptr, "secret");
     struct slice first = config.secret;
     assert_true(load_flag("data", data.ptr, NULL, NULL));
     assert_true(config_secret_ensure(&config, &arena, &complaint));
@@ -420,6 +439,10 @@ static void needs_a_folder(void **state)
                 arena_format(&arena, "the data folder %s/file cannot be made: Not a directory", folder).ptr);
     assert_true(load_flag("data", in_folder("file/x").ptr, NULL, NULL));
     assert_false(config_secret_ensure(&config, &arena, &complaint));
+    /* A folder in which nobody can make a file, not even root. */
+    assert_true(load_flag("data", "/proc/self", NULL, NULL));
+    assert_false(config_secret_ensure(&config, &arena, &complaint));
+    assert_text(complaint, "/proc/self/secret cannot be made: No such file or directory");
 }
 
 static void a_given_secret_counts(void **state)

@@ -204,6 +204,8 @@ static void reads_order_numbers_as_typed(void **state)
     }
     assert_true(order_number_parse(SLICE("sk-iLoO0000001"), text));
     assert_memory_equal(text, "SK-11000000001", ORDER_NUMBER_LEN);
+    assert_true(order_number_parse(SLICE("sk-zyxwvtsrqaz"), text));
+    assert_memory_equal(text, "SK-ZYXWVTSRQAZ", ORDER_NUMBER_LEN);
     assert_true(order_number_parse(SLICE("SK-SK000000000"), text)); /* a body that looks like the prefix */
     assert_memory_equal(text, "SK-SK000000000", ORDER_NUMBER_LEN);
     assert_true(order_number_parse(SLICE("SK000000000"), text));
