@@ -162,6 +162,8 @@ void sqlite_read_renew_if_old(struct sqlite_connection *connection);
 
 /* The folder of `path`, in `arena`. */
 struct slice sqlite_folder_of(const char *path, struct arena *arena);
+/* Makes the folder that the file lies in, mode 0700, unless it is there. */
+bool sqlite_folder_make(const char *path, struct arena *arena, struct slice *complaint);
 /* Takes PATH's lock file (souk.db: souk.lock), shared or exclusive, without waiting; its descriptor, or -1.
  */
 int sqlite_lock_take(const char *path, int operation, struct arena *arena, struct slice *complaint);

@@ -19,11 +19,21 @@ static bool fail(struct db_schema *schema, const char *text)
     return false;
 }
 
-bool sqlite_schema_exec(struct db_schema *schema, const char *sql)
+static bool run(struct db_schema *schema, const char *sql)
 {
     sqlite3 *handle = schema->connection->handle;
     if (sqlite3_exec(handle, sql, NULL, NULL, NULL) != SQLITE_OK)
         return fail(schema, sqlite3_errmsg(handle));
+    return true;
+}
+
+bool sqlite_schema_exec(struct db_schema *schema, const char *sql)
+{
+    if (!run(schema, sql))
+        return false;
+    /* What came next, the record of the version first of all, would commit by itself. */
+    if (sqlite3_get_autocommit(schema->connection->handle) != 0)
+        return fail(schema, "the file ends the transaction that it runs in");
     return true;
 }
 
@@ -40,7 +50,7 @@ struct db_schema *sqlite_schema_open(struct store *store, struct arena *arena, s
     /* DDL is trusted: it is compiled into the binary. Defensive mode would bar rebuilds of full-text tables.
      */
     sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
-    if (!sqlite_schema_exec(schema, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=OFF")) {
+    if (!run(schema, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=OFF")) {
         *complaint = arena_format(arena, "cannot change the schema: %s", schema->error);
         sqlite_schema_close(schema);
         return NULL;
@@ -56,7 +66,7 @@ void sqlite_schema_close(struct db_schema *schema)
 
 bool sqlite_schema_begin(struct db_schema *schema)
 {
-    if (!sqlite_schema_exec(schema, "BEGIN IMMEDIATE"))
+    if (!run(schema, "BEGIN IMMEDIATE"))
         return false;
     if (sqlite_schema_exec(schema,
                            "CREATE TABLE IF NOT EXISTS schema_migrations ("
@@ -85,9 +95,7 @@ static bool check_foreign_keys(struct db_schema *schema)
 
 bool sqlite_schema_commit(struct db_schema *schema)
 {
-    if (sqlite3_get_autocommit(schema->connection->handle) != 0)
-        return fail(schema, "the file ends the transaction that it runs in");
-    return check_foreign_keys(schema) && sqlite_schema_exec(schema, "COMMIT");
+    return check_foreign_keys(schema) && run(schema, "COMMIT");
 }
 
 void sqlite_schema_rollback(struct db_schema *schema)

@@ -40,13 +40,15 @@ static bool make_folder(struct slice folder)
 /* Makes an empty file of mode 0600 unless there is one; SQLite gives its log the same mode. An existing file
  * is not even opened: closing it again would drop the locks that SQLite holds on it elsewhere in this
  * process. */
-static bool make_file(const char *path)
+static bool make_file(const char *path, struct arena *arena, struct slice *complaint)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno == EEXIST;
-    close(fd);
-    return true;
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 || errno == EEXIST)
+        return true;
+    *complaint = arena_format(arena, "cannot make the database %s: %s", path, strerror(errno));
+    return false;
 }
 
 int sqlite_lock_take(const char *path, int operation, struct arena *arena, struct slice *complaint)
@@ -69,23 +71,17 @@ int sqlite_lock_take(const char *path, int operation, struct arena *arena, struc
     return -1;
 }
 
-/* The path behind "sqlite:"; the same checks for whoever opens the file. */
-static bool prepare_files(const char *path, struct arena *arena, struct slice *complaint)
+bool sqlite_folder_make(const char *path, struct arena *arena, struct slice *complaint)
 {
     if (path[0] == '\0' || path[0] == ':' || strchr(path, '?') != NULL) {
         *complaint = SLICE("DATABASE_URL: sqlite: must be followed by the path of a file");
         return false;
     }
     struct slice folder = sqlite_folder_of(path, arena);
-    if (!make_folder(folder)) {
-        *complaint = arena_format(arena, "cannot make the folder %s: %s", folder.ptr, strerror(errno));
-        return false;
-    }
-    if (!make_file(path)) {
-        *complaint = arena_format(arena, "cannot make the database %s: %s", path, strerror(errno));
-        return false;
-    }
-    return true;
+    if (make_folder(folder))
+        return true;
+    *complaint = arena_format(arena, "cannot make the folder %s: %s", folder.ptr, strerror(errno));
+    return false;
 }
 
 /* ---- opening and closing ---- */
@@ -136,7 +132,7 @@ static struct store *sqlite_store_open(const struct store_options *options, stru
                                        struct slice *complaint)
 {
     struct slice path = arena_copy(arena, slice_skip(options->url, strlen(sqlite_driver.scheme)));
-    if (!prepare_files(path.ptr, arena, complaint))
+    if (!sqlite_folder_make(path.ptr, arena, complaint))
         return NULL;
     struct sqlite_store *store = calloc(1, sizeof(*store));
     CHECK(store != NULL);
@@ -147,7 +143,7 @@ static struct store *sqlite_store_open(const struct store_options *options, stru
     pthread_mutex_init(&store->mutex, NULL);
     lane_init(&store->lane, store);
     store->lock_fd = sqlite_lock_take(path.ptr, LOCK_SH, arena, complaint);
-    if (store->lock_fd >= 0)
+    if (store->lock_fd >= 0 && make_file(path.ptr, arena, complaint))
         store->keeper = sqlite_connection_open(store, SQLITE_SERVICE, arena, complaint);
     if (store->keeper == NULL || !enter_wal_mode(store->keeper->handle, store->path, arena, complaint)) {
         sqlite_store_close(&store->base);

@@ -1,5 +1,6 @@
-/* A SQLite VFS that fails on demand: it passes everything to the system's own and counts down to a failure. Registered as the
- * default, so that the store under test opens its files through it and knows nothing of it. */
+/* A SQLite VFS that fails on demand: it passes everything to the system's own and counts down to a failure.
+ * Registered as the default, so that the store under test opens its files through it and knows nothing of it.
+ */
 #pragma once
 
 #include <sqlite3.h>

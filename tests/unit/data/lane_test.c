@@ -14,8 +14,9 @@ DB_STATEMENT(ADD_OR_ROLL_BACK) = {
 };
 
 DB_STATEMENT(CHILDREN_TABLE) = {
-    .sql = "CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES counters DEFERRABLE INITIALLY "
-           "DEFERRED)",
+    .sql =
+        "CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES counters DEFERRABLE INITIALLY "
+        "DEFERRED)",
 };
 
 DB_STATEMENT(CHILD_ADD) = {
@@ -28,7 +29,8 @@ DB_STATEMENT(BALLAST_TABLE) = {
 };
 
 DB_STATEMENT(BALLAST_ADD) = {
-    .sql = "INSERT INTO ballast (id, bytes) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
+    .sql =
+        "INSERT INTO ballast (id, bytes) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
     .params = {DB_INT, DB_BLOB},
 };
 
@@ -63,8 +65,7 @@ static enum db_result job_run(struct db *db, void *arg)
 {
     struct job *job = arg;
     job->runs++;
-    enum db_result result =
-        db_run(db, &FIXTURE_COUNTER_INCREMENT, DB_ARGS(db_int(job->counter), db_int(1)));
+    enum db_result result = db_run(db, &FIXTURE_COUNTER_INCREMENT, DB_ARGS(db_int(job->counter), db_int(1)));
     if (result != DB_DONE)
         return result;
     switch (job->behaviour) {
@@ -203,7 +204,8 @@ static void increments_of_many_threads_add_up(void **state)
 static void a_refusal_does_not_touch_its_neighbours(void **state)
 {
     struct fixture *fixture = *state;
-    struct job jobs[] = {{.counter = 1}, {.counter = 2, .behaviour = REFUSE}, {.counter = 3}, {.counter = -1}};
+    struct job jobs[] = {
+        {.counter = 1}, {.counter = 2, .behaviour = REFUSE}, {.counter = 3}, {.counter = -1}};
     run_batch(fixture, jobs, COUNT_OF(jobs));
     expect(&jobs[0], 1, DB_DONE, true);
     expect(&jobs[1], 1, DB_CONFLICT, true);
@@ -216,7 +218,8 @@ static void a_refusal_does_not_touch_its_neighbours(void **state)
 static void a_transaction_lost_on_the_way_is_run_again(void **state)
 {
     struct fixture *fixture = *state;
-    struct job jobs[] = {{.counter = 1}, {.counter = 2, .behaviour = ROLL_BACK_ALL}, {.counter = 3}, {.counter = 4}};
+    struct job jobs[] = {
+        {.counter = 1}, {.counter = 2, .behaviour = ROLL_BACK_ALL}, {.counter = 3}, {.counter = 4}};
     run_batch(fixture, jobs, COUNT_OF(jobs));
     expect(&jobs[0], 2, DB_DONE, true);
     expect(&jobs[1], 2, DB_DONE, true);
@@ -230,10 +233,9 @@ static void make_ballast(struct fixture *fixture)
     static char bytes[3000];
     assert_int_equal(db_run(fixture->db, &BALLAST_TABLE, DB_NO_ARGS), DB_DONE);
     for (int i = 1; i <= 1000; i++)
-        assert_int_equal(
-            db_run(fixture->db, &BALLAST_ADD,
-                   DB_ARGS(db_int(i), db_blob((struct slice){bytes, sizeof(bytes)}))),
-            DB_DONE);
+        assert_int_equal(db_run(fixture->db, &BALLAST_ADD,
+                                DB_ARGS(db_int(i), db_blob((struct slice){bytes, sizeof(bytes)}))),
+                         DB_DONE);
     /* Opened again, the lane's cache is empty and it must read. */
     fixture_close(fixture);
     fixture_open(fixture);
@@ -243,7 +245,8 @@ static void an_io_error_in_a_job_loses_no_neighbour(void **state)
 {
     struct fixture *fixture = *state;
     make_ballast(fixture);
-    struct job jobs[] = {{.counter = 1}, {.counter = 2}, {.counter = 3, .behaviour = READ_FAILS}, {.counter = 4}};
+    struct job jobs[] = {
+        {.counter = 1}, {.counter = 2}, {.counter = 3, .behaviour = READ_FAILS}, {.counter = 4}};
     run_batch(fixture, jobs, COUNT_OF(jobs));
     assert_int_equal(atomic_load(&fault.hits), 1);
     expect(&jobs[0], 2, DB_DONE, true);
@@ -254,7 +257,8 @@ static void an_io_error_in_a_job_loses_no_neighbour(void **state)
         assert_int_equal(fixture_counter(fixture, i), 1);
 }
 
-/* Every write of the log in turn fails, then every sync: all are told so, nothing is kept, and the next batch goes well. */
+/* Every write of the log in turn fails, then every sync: all are told so, nothing is kept, and the next batch
+ * goes well. */
 static void a_failed_commit_keeps_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -446,10 +450,12 @@ static void bad_files_are_refused_in_one_line(void **state)
     struct fixture *fixture = *state;
     fixture_close(fixture);
     FILE *file = fopen(fixture->path, "w");
-    fputs("this is no database, and long enough to be looked at: .........................................", file);
+    fputs("this is no database, and long enough to be looked at: .........................................",
+          file);
     fputs("....................................................................................", file);
     fclose(file);
-    const char *urls[] = {fixture->url, "postgres://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:/proc/no/x.db"};
+    const char *urls[] = {fixture->url, "postgres://u:secret@h/d",
+                          "sqlite:", "sqlite::memory:", "sqlite:/proc/no/x.db"};
     for (size_t i = 0; i < COUNT_OF(urls); i++) {
         struct slice complaint = SLICE_ABSENT;
         struct store_options options = {.url = slice_from(urls[i])};
