@@ -84,7 +84,7 @@ static bool matches_declaration(struct sqlite_rows *rows, const struct db_call *
     if (sqlite3_column_count(rows->stmt) != call->column_count)
         fault = "the text has another number of columns than the statement declares";
     for (size_t i = 0; i < call->param_count; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof(name), "$%zu", i + 1);
         rows->param_indexes[i] = sqlite3_bind_parameter_index(rows->stmt, name);
         if (rows->param_indexes[i] == 0)
