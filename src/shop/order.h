@@ -96,6 +96,47 @@ enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order
 /* Whether a payment or refund of this order waits for its provider. DB_DONE with *is_waiting, or DB_ERROR. */
 enum db_result payment_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting);
 
+/* ---- money (order_payments.c) ---- */
+
+/* A movement of money of an order. */
+struct payment {
+    struct uuid id;
+    struct uuid order_id;
+    const char *kind; /* payment, refund */
+    struct slice provider;
+    const char *status; /* started, succeeded, declined */
+    int64_t amount_minor;
+    struct slice key;
+    struct slice reference; /* absent without */
+    struct slice note;      /* absent without */
+    struct uuid actor_id;   /* nil: the customer or the system */
+};
+
+enum db_result payment_insert(struct db *db, const struct payment *payment, int64_t now_ms);
+/* The provider's key of the order's next movement of money. DB_DONE or DB_ERROR. */
+enum db_result payment_key_make(struct db *db, struct arena *arena, struct uuid order_id, struct slice *key);
+/* Money came in: history, amounts, payment status, the hold ends, order.paid. DB_CONFLICT when the status
+ * does not allow it. */
+enum db_result payment_credit(struct db *db, struct arena *arena, struct order *order, int64_t amount_minor,
+                              struct actor actor, struct slice words, int64_t now_ms);
+
+struct refund {
+    struct uuid payment_id;
+    int64_t amount_minor;
+    struct slice key;
+    bool must_ask; /* the provider must be asked, outside of any transaction, and its answer settled
+                      (payment_settle) */
+};
+
+/* Writes a refund of `amount_minor` (0: all that is left) as started, or as done when money was only noted
+ * (pay later). DB_CONFLICT when there is not so much left. `provider` may be NULL. */
+enum db_result refund_start(struct db *db, struct arena *arena, const struct payment_provider *provider,
+                            struct order *order, int64_t amount_minor, struct actor actor,
+                            struct slice reason, int64_t now_ms, struct refund *refund);
+void refund_ask(const struct config *config, struct db *db, struct arena *arena,
+                const struct payment_provider *provider, const struct order *order,
+                const struct refund *refund, struct payment_answer *answer);
+
 /* Writes the row 'started' of a charge before the provider is called; *payment_id and *key are what the call
  * and its settling need. */
 enum db_result payment_start(struct db *db, struct arena *arena, const struct order *order,
