@@ -15,10 +15,11 @@ CREATE TABLE categories (
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX categories_slug ON categories (slug);
-CREATE INDEX categories_parent ON categories (parent_id, position, name_sort);
+CREATE INDEX categories_parent ON categories (parent_id, position, name_sort, id);
+CREATE INDEX categories_order ON categories (position, name_sort, id);
 
 CREATE TABLE products (
-    number INTEGER NOT NULL PRIMARY KEY,    -- internal, the key of product_search
+    number INTEGER NOT NULL PRIMARY KEY,    -- internal; what the tables that only lists read point to, being short
     id BLOB NOT NULL UNIQUE,                -- UUIDv7
     category_id BLOB REFERENCES categories (id),
     name TEXT NOT NULL,
@@ -42,38 +43,47 @@ CREATE TABLE products (
     deleted_at INTEGER                      -- soft delete: orders keep pointing here
 ) STRICT;
 CREATE UNIQUE INDEX products_slug ON products (slug) WHERE deleted_at IS NULL;
-CREATE INDEX products_listed_created ON products (created_at, id) WHERE is_active = TRUE AND deleted_at IS NULL;
-CREATE INDEX products_listed_price ON products (price_minor, id) WHERE is_active = TRUE AND deleted_at IS NULL;
-CREATE INDEX products_listed_name ON products (name_sort, id) WHERE is_active = TRUE AND deleted_at IS NULL;
+-- The shopper's lists: each sort has its index; the trailing price lets a filter on it be answered without the row.
+CREATE INDEX products_listed_created ON products (created_at, number, price_minor) WHERE is_active = TRUE AND deleted_at IS NULL;
+CREATE INDEX products_listed_price ON products (price_minor, number) WHERE is_active = TRUE AND deleted_at IS NULL;
+CREATE INDEX products_listed_name ON products (name_sort, number, price_minor) WHERE is_active = TRUE AND deleted_at IS NULL;
+CREATE INDEX products_listed_vendor ON products (vendor, created_at, number) WHERE is_active = TRUE AND deleted_at IS NULL;
+CREATE INDEX products_listed_featured ON products (is_featured, created_at, number) WHERE is_active = TRUE AND deleted_at IS NULL;
+-- The staff's lists, which show what is inactive too.
+CREATE INDEX products_created ON products (created_at, number);
+CREATE INDEX products_price ON products (price_minor, number);
+CREATE INDEX products_name ON products (name_sort, number);
+CREATE INDEX products_unlisted ON products (is_active, created_at, number) WHERE is_active = FALSE AND deleted_at IS NULL;
 CREATE INDEX products_category ON products (category_id);
 
--- What a shopper sees of a product, rendered once at each edit: the JSON of the contract's Product with a hole (the byte 0x01)
--- for each stock figure, filled from variant_stock when it is read.
+-- What a shopper sees of a listed product (active, not deleted; no other has a row), rendered once at each edit: the JSON of the
+-- contract's Product with a hole for each stock figure, filled from variant_stock when it is read (product_document.c).
 CREATE TABLE product_documents (
-    product_id BLOB NOT NULL PRIMARY KEY REFERENCES products (id) ON DELETE CASCADE,
+    product_number INTEGER NOT NULL PRIMARY KEY REFERENCES products (number) ON DELETE CASCADE,
+    product_id BLOB NOT NULL,               -- leads to variant_stock
     version INTEGER NOT NULL,               -- of the product it was rendered from
-    body TEXT NOT NULL
+    body TEXT NOT NULL                      -- last: the others are read without it
 ) STRICT;
 
 -- A listed product once for each category it stands in or below, in the order of each sort.
 CREATE TABLE category_products (
     category_id BLOB NOT NULL REFERENCES categories (id),
     created_at INTEGER NOT NULL,
-    product_id BLOB NOT NULL REFERENCES products (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL REFERENCES products (number) ON DELETE CASCADE,
     price_minor INTEGER NOT NULL,
     name_sort TEXT NOT NULL,
-    PRIMARY KEY (category_id, created_at, product_id)
+    PRIMARY KEY (category_id, created_at, number)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX category_products_price ON category_products (category_id, price_minor, product_id);
-CREATE INDEX category_products_name ON category_products (category_id, name_sort, product_id);
-CREATE INDEX category_products_product ON category_products (product_id);
+CREATE INDEX category_products_price ON category_products (category_id, price_minor, number);
+CREATE INDEX category_products_name ON category_products (category_id, name_sort, number);
+CREATE INDEX category_products_number ON category_products (number);
 
 CREATE TABLE product_tags (
     tag TEXT NOT NULL,                      -- as shown; compared exactly
-    product_id BLOB NOT NULL REFERENCES products (id) ON DELETE CASCADE,
-    PRIMARY KEY (tag, product_id)
+    number INTEGER NOT NULL REFERENCES products (number) ON DELETE CASCADE,
+    PRIMARY KEY (tag, number)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX product_tags_product ON product_tags (product_id);
+CREATE INDEX product_tags_number ON product_tags (number);
 
 CREATE TABLE variants (
     id BLOB NOT NULL PRIMARY KEY,           -- UUIDv7
@@ -100,6 +110,7 @@ CREATE TABLE variant_stock (
     reserved INTEGER NOT NULL DEFAULT 0 CHECK (reserved >= 0), -- promised to open orders
     is_tracked INTEGER NOT NULL DEFAULT 1 CHECK (is_tracked IN (0, 1)),           -- 0: sold without counting
     allows_backorder INTEGER NOT NULL DEFAULT 0 CHECK (allows_backorder IN (0, 1)), -- 1: may be sold below zero
+    is_retired INTEGER NOT NULL DEFAULT 0 CHECK (is_retired IN (0, 1)), -- 1: its variant was removed; open orders still hold it
     PRIMARY KEY (product_id, variant_id),
     CHECK (reserved <= on_hand OR is_tracked = 0 OR allows_backorder = 1) -- the last unit is never sold twice
 ) STRICT, WITHOUT ROWID;
@@ -119,7 +130,8 @@ CREATE TABLE stock_movements (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX stock_movements_variant ON stock_movements (variant_id, id);
 
--- Full-text search; rowid is products.number. Kept by the same function that renders product_documents.
+-- Full-text search over all products that are not deleted; rowid is products.number. Holds folded text (base/text.h), so that
+-- "Straße" and "strasse" meet. Kept by the same function that renders product_documents.
 CREATE VIRTUAL TABLE product_search USING fts5 (
     name, tags, vendor, sku, description, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
 );

@@ -41,7 +41,17 @@
 #define PAGE_OFFSET_MAX 10000
 #define PAGE_TOTAL_MAX 10000
 #define CURSOR_BYTES_MAX 1024
-#define SEARCH_CANDIDATES_MAX 1000
+#define SEARCH_CANDIDATES_MAX 1000 /* hits that are ranked, the newest first */
+#define SEARCH_HITS_MAX 20000      /* hits that are counted or sorted otherwise, the newest first */
+#define SEARCH_TERMS_MAX 16        /* further words are not looked for */
+
+/* catalogue */
+#define CATEGORIES_MAX 2000 /* the whole tree is one reply */
+#define CATEGORY_DEPTH_MAX 8
+#define CATEGORY_MOVE_PRODUCTS_MAX 20000 /* listings that one move rewrites while other writes wait */
+#define PRODUCT_OPTIONS_MAX 3
+#define PRODUCT_VARIANTS_MAX 100
+#define SORT_KEY_BYTES_MAX 200 /* of a name; it must fit into a cursor */
 
 /* database */
 #define DB_PARAMS_MAX 32

@@ -32,7 +32,7 @@ size_t stock_lines_normalize(struct stock_line *lines, size_t count)
 
 DB_STATEMENT(STOCK_RESERVE) = {
     .sql = "UPDATE variant_stock SET reserved = reserved + $3"
-           " WHERE product_id = $1 AND variant_id = $2"
+           " WHERE product_id = $1 AND variant_id = $2 AND is_retired = FALSE"
            " AND (is_tracked = FALSE OR allows_backorder = TRUE OR on_hand - reserved >= $3)",
     .params = {DB_UUID, DB_UUID, DB_INT},
 };
@@ -158,17 +158,55 @@ enum db_result stock_ship(struct db *db, const struct stock_line *lines, size_t 
     return DB_DONE;
 }
 
+/* ---- variants come and go ---- */
+
+DB_STATEMENT(STOCK_INSERT) = {
+    .sql = "INSERT INTO variant_stock (product_id, variant_id, on_hand, reserved, is_tracked, allows_backorder)"
+           " VALUES ($1, $2, $3, $4, $5, $6)",
+    .params = {DB_UUID, DB_UUID, DB_INT, DB_INT, DB_BOOL, DB_BOOL},
+};
+
+enum db_result stock_open(struct db *db, struct uuid product_id, struct uuid variant_id,
+                          const struct stock_level *level, struct uuid actor_id, int64_t now_ms)
+{
+    enum db_result result =
+        db_run(db, &STOCK_INSERT,
+               DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(level->on_hand), db_int(level->reserved),
+                       db_bool(level->is_tracked), db_bool(level->allows_backorder)));
+    if (result != DB_DONE || level->on_hand == 0)
+        return result;
+    struct movement initial = {
+        .product_id = product_id,
+        .variant_id = variant_id,
+        .kind = SLICE("initial"),
+        .quantity = level->on_hand,
+        .on_hand_after = level->on_hand,
+        .actor_id = actor_id,
+        .now_ms = now_ms,
+    };
+    return movement_insert(db, &initial);
+}
+
+DB_STATEMENT(STOCK_RETIRE) = {
+    .sql = "UPDATE variant_stock SET is_retired = TRUE WHERE product_id = $1 AND variant_id = $2",
+    .params = {DB_UUID, DB_UUID},
+};
+
+enum db_result stock_retire(struct db *db, struct uuid product_id, struct uuid variant_id)
+{
+    return db_change(db, &STOCK_RETIRE, DB_ARGS(db_uuid(product_id), db_uuid(variant_id)));
+}
+
 /* ---- staff's corrections ---- */
 
 DB_STATEMENT(STOCK_READ) = {
     .sql = "SELECT on_hand, reserved, is_tracked, allows_backorder FROM variant_stock"
-           " WHERE product_id = $1 AND variant_id = $2",
+           " WHERE product_id = $1 AND variant_id = $2 AND is_retired = FALSE",
     .params = {DB_UUID, DB_UUID},
     .columns = {DB_INT, DB_INT, DB_BOOL, DB_BOOL},
 };
 
-static enum db_result stock_read(struct db *db, struct uuid product_id, struct uuid variant_id,
-                                 struct stock_level *level)
+enum db_result stock_read(struct db *db, struct uuid product_id, struct uuid variant_id, struct stock_level *level)
 {
     struct db_rows *rows = db_query(db, &STOCK_READ, DB_ARGS(db_uuid(product_id), db_uuid(variant_id)));
     enum db_result result = db_next(rows);
@@ -184,44 +222,51 @@ static enum db_result stock_read(struct db *db, struct uuid product_id, struct u
     return DB_ROW;
 }
 
+/* What the level would be; false when on hand would pass what a number holds. */
+static bool stock_change_apply(const struct stock_change *change, struct stock_level *level)
+{
+    CHECK(!change->has_delta || !change->has_on_hand);
+    if (change->has_on_hand)
+        level->on_hand = change->on_hand;
+    if (change->has_is_tracked)
+        level->is_tracked = change->is_tracked;
+    if (change->has_allows_backorder)
+        level->allows_backorder = change->allows_backorder;
+    return !change->has_delta || !__builtin_add_overflow(level->on_hand, change->delta, &level->on_hand);
+}
+
 /* Carries the figures it was decided on: a sale in between makes it a conflict, never a lost update. */
 DB_STATEMENT(STOCK_SET) = {
-    .sql = "UPDATE variant_stock SET on_hand = $3"
-           " WHERE product_id = $1 AND variant_id = $2 AND on_hand = $4 AND reserved = $5",
-    .params = {DB_UUID, DB_UUID, DB_INT, DB_INT, DB_INT},
+    .sql = "UPDATE variant_stock SET on_hand = $3, is_tracked = $4, allows_backorder = $5"
+           " WHERE product_id = $1 AND variant_id = $2 AND on_hand = $6 AND reserved = $7",
+    .params = {DB_UUID, DB_UUID, DB_INT, DB_BOOL, DB_BOOL, DB_INT, DB_INT},
 };
 
 enum db_result stock_set_level(struct db *db, struct uuid product_id, struct uuid variant_id,
-                               bool is_absolute, int64_t value, struct slice reason, struct uuid actor_id,
-                               int64_t now_ms, struct stock_level *level, bool *found)
+                               const struct stock_change *change, int64_t now_ms, struct stock_level *level,
+                               bool *is_short)
 {
-    enum db_result result = stock_read(db, product_id, variant_id, level);
-    *found = result == DB_ROW;
-    if (result != DB_ROW)
-        return result;
-    int64_t on_hand = 0;
-    if (is_absolute)
-        on_hand = value;
-    else if (__builtin_add_overflow(level->on_hand, value, &on_hand))
+    struct stock_level after = *level;
+    *is_short = !stock_change_apply(change, &after) || after.on_hand < 0 ||
+                (after.is_tracked && !after.allows_backorder && after.on_hand < after.reserved);
+    if (*is_short)
         return DB_CONFLICT;
-    bool is_bound_by_reserved = level->is_tracked && !level->allows_backorder;
-    if (on_hand < 0 || (is_bound_by_reserved && on_hand < level->reserved))
-        return DB_CONFLICT;
-    result = db_change(db, &STOCK_SET,
-                       DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(on_hand),
-                               db_int(level->on_hand), db_int(level->reserved)));
+    enum db_result result =
+        db_change(db, &STOCK_SET,
+                  DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(after.on_hand), db_bool(after.is_tracked),
+                          db_bool(after.allows_backorder), db_int(level->on_hand), db_int(level->reserved)));
     if (result != DB_DONE)
         return result;
     struct movement adjusted = {
         .product_id = product_id,
         .variant_id = variant_id,
         .kind = SLICE("adjusted"),
-        .quantity = on_hand - level->on_hand,
-        .on_hand_after = on_hand,
-        .reason = reason,
-        .actor_id = actor_id,
+        .quantity = after.on_hand - level->on_hand,
+        .on_hand_after = after.on_hand,
+        .reason = change->reason,
+        .actor_id = change->actor_id,
         .now_ms = now_ms,
     };
-    level->on_hand = on_hand;
-    return movement_insert(db, &adjusted);
+    *level = after;
+    return adjusted.quantity == 0 ? DB_DONE : movement_insert(db, &adjusted);
 }
