@@ -6,10 +6,12 @@
 
 #include "data/db.h"
 
-#define KEYS_MAX 32 /* rotating faster than retired keys go is refused */
-#define KEYS_RETIRED_KEEP_SECONDS                                                                            \
-    (25 * 3600)               /* longer than the longest access token; then the row is deleted */
-#define KEYS_REFRESH_MS 60000 /* how old a ring may grow before it looks at the table again */
+/* Rotating faster than retired keys go is refused. */
+#define KEYS_MAX 16
+/* Longer than the longest access token; then the row is deleted. */
+#define KEYS_RETIRED_KEEP_SECONDS (25 * 3600)
+/* How old a ring may grow before it looks at the table again. */
+#define KEYS_REFRESH_MS 60000
 
 struct key_ring; /* shared, thread-safe; swapped whole when keys change */
 

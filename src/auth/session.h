@@ -14,9 +14,10 @@
 #include "data/db.h"
 
 #define SESSION_GRACE_MS 10000
-#define SESSION_AGE_SECONDS_MAX                                                                              \
-    (INT64_C(90) * 24 * 3600)     /* then the password is asked again, however busy the session */
-#define REFRESH_TOKEN_TEXT_LEN 43 /* base64url of 32 bytes */
+/* Then the password is asked again, however busy the session. */
+#define SESSION_AGE_SECONDS_MAX (INT64_C(90) * 24 * 3600)
+/* Base64url of 32 bytes. */
+#define REFRESH_TOKEN_TEXT_LEN 43
 
 struct session_grant {
     struct uuid session_id;

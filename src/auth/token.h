@@ -4,10 +4,12 @@
 #include "auth/keys.h"
 #include "auth/principal.h"
 
-#define TOKEN_BYTES_MAX 8192                   /* a longer one is refused unread */
-#define TOKEN_LIFETIME_SECONDS_MAX (24 * 3600) /* retired keys are kept a little longer than this (keys.h)   \
-                                                */
-#define TOKEN_CLOCK_SKEW_MS 30000              /* how far another node's clock may run ahead of ours */
+/* A longer one is refused unread. */
+#define TOKEN_BYTES_MAX 8192
+/* As SOUK_ACCESS_TOKEN_SECONDS at most; retired keys are kept a little longer (keys.h). */
+#define TOKEN_LIFETIME_SECONDS_MAX (24 * 3600)
+/* How far another node's clock may run ahead of ours. */
+#define TOKEN_CLOCK_SKEW_MS 30000
 
 /* Signs a token for a user (about 300 us of a core). A longer lifetime than the bound is cut to it. Times in
  * a token are whole seconds. Absent when signing failed. */
