@@ -3,7 +3,9 @@
 
 #include "data/migrations.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define SQLITE_SCHEME "sqlite:"
@@ -65,15 +67,12 @@ struct store *cli_store_open_any(const struct args *args, const struct config *c
     return cli_store_create(args, config);
 }
 
-struct store *cli_store_open(const struct args *args, const struct config *config)
+bool cli_schema_is_current(const struct args *args, struct store *store)
 {
-    struct store *store = cli_store_open_any(args, config);
-    if (store == NULL)
-        return NULL;
     int64_t current = migrations_current(store);
     int64_t latest = migrations_latest();
     if (current == latest)
-        return store;
+        return true;
     struct slice complaint =
         current < 0
             ? SLICE("the database cannot be read")
@@ -82,8 +81,37 @@ struct store *cli_store_open(const struct args *args, const struct config *confi
                            current < latest ? "run \"souk migrate up\""
                                             : "use the newer souk that changed it");
     cli_fail(args, EXIT_FAILED, complaint);
+    return false;
+}
+
+struct store *cli_store_open(const struct args *args, const struct config *config)
+{
+    struct store *store = cli_store_open_any(args, config);
+    if (store == NULL || cli_schema_is_current(args, store))
+        return store;
     store_close(store);
     return NULL;
+}
+
+bool cli_is_alone(const struct args *args, const struct config *config)
+{
+    struct slice scheme = SLICE(SQLITE_SCHEME);
+    if (!slice_starts_with(config->database_url, scheme))
+        return true;
+    struct slice path = slice_skip(config->database_url, scheme.len);
+    if (path.len > 3 && memcmp(path.ptr + path.len - 3, ".db", 3) == 0)
+        path.len -= 3;
+    /* The store's own lock, held shared by whoever has it open (data/sqlite_store.c). */
+    int fd = open(arena_format(args->arena, "%.*s.lock", SLICE_ARG(path)).ptr, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    bool is_alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    if (!is_alone)
+        cli_fail(args, EXIT_FAILED,
+                 arena_format(args->arena, "a souk process has %.*s open; stop it first",
+                              SLICE_ARG(config->database_url)));
+    return is_alone;
 }
 
 bool cli_confirmed(const struct args *args, const char *question)

@@ -30,6 +30,11 @@ struct store *cli_store_open(const struct args *args, const struct config *confi
 /* As cli_store_open, whatever the schema's version. */
 struct store *cli_store_open_any(const struct args *args, const struct config *config);
 
+/* Whether the database's schema is the one that this binary knows. */
+bool cli_schema_is_current(const struct args *args, struct store *store);
+/* Whether no other souk process has the database open: for what would pull the ground from under a server. */
+bool cli_is_alone(const struct args *args, const struct config *config);
+
 /* Whether somebody says yes to `question` on the terminal, or --yes was given (the command must have that
  * option). Without either, says that --yes is needed. */
 bool cli_confirmed(const struct args *args, const char *question);

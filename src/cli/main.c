@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 static const struct cli_command *const COMMANDS[] = {
-    &command_migrate_up,    &command_migrate_down, &command_migrate_status,
-    &command_migrate_reset, &command_keys_rotate,  &command_keys_list,
-    &command_config,        &command_version,      NULL,
+    &command_serve,         &command_migrate_up,
+    &command_migrate_down,  &command_migrate_status,
+    &command_migrate_reset, &command_keys_rotate,
+    &command_keys_list,     &command_config,
+    &command_version,       NULL,
 };
 
 static int show_help(const struct args *args)

@@ -46,6 +46,8 @@ static int run_down(const struct args *args)
         return cli_misused(args, complaint);
     if (!cli_config(args, &config))
         return EXIT_USAGE;
+    if (!cli_is_alone(args, &config))
+        return EXIT_FAILED;
     struct store *store = cli_store_open_any(args, &config);
     if (store == NULL)
         return EXIT_FAILED;
@@ -68,6 +70,8 @@ static int run_reset(const struct args *args)
     struct slice complaint = SLICE_ABSENT;
     if (!cli_config(args, &config))
         return EXIT_USAGE;
+    if (!cli_is_alone(args, &config))
+        return EXIT_FAILED;
     struct slice question =
         arena_format(args->arena, "This removes the whole shop at %.*s: products, customers, orders.",
                      SLICE_ARG(config.database_url));
@@ -123,7 +127,9 @@ const struct cli_command command_migrate_down = {
     .name = "migrate down",
     .words = "[N]",
     .summary = "take back the newest version of the schema, or the newest N",
-    .details = "What the version's tables and columns hold is lost. Asks first, or needs --yes.",
+    .details =
+        "What the version's tables and columns hold is lost. Not while a souk process has the database\n"
+        "open. Asks first, or needs --yes.",
     .options = ASKING_OPTIONS,
     .words_max = 1,
     .run = run_down,
@@ -132,7 +138,9 @@ const struct cli_command command_migrate_down = {
 const struct cli_command command_migrate_reset = {
     .name = "migrate reset",
     .summary = "remove everything and start with an empty database",
-    .details = "Takes every version back and applies them all again. Asks first, or needs --yes.",
+    .details =
+        "Takes every version back and applies them all again. Not while a souk process has the database\n"
+        "open. Asks first, or needs --yes.",
     .options = ASKING_OPTIONS,
     .run = run_reset,
 };
