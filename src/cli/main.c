@@ -8,13 +8,23 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* In the order of `souk help`. */
+/* clang-format off */
 static const struct cli_command *const COMMANDS[] = {
-    &command_serve,         &command_migrate_up,
-    &command_migrate_down,  &command_migrate_status,
-    &command_migrate_reset, &command_keys_rotate,
-    &command_keys_list,     &command_config,
-    &command_version,       NULL,
+    &command_serve,
+    &command_migrate_up,
+    &command_migrate_down,
+    &command_migrate_status,
+    &command_migrate_reset,
+    &command_keys_rotate,
+    &command_keys_list,
+    &command_backup,
+    &command_restore,
+    &command_config,
+    &command_version,
+    NULL,
 };
+/* clang-format on */
 
 static int show_help(const struct args *args)
 {
