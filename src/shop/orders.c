@@ -1,0 +1,663 @@
+/* The endpoints under /orders: finding orders, and their life after they were placed. */
+#include "base/clock.h"
+#include "base/limits.h"
+#include "contract/handlers.h"
+#include "http/page.h"
+#include "shop/order.h"
+#include "shop/users.h"
+
+/* ---- who may see what ---- */
+
+static struct actor actor_of(const struct request *request)
+{
+    return (struct actor){.kind = principal_is_staff(&request->principal) ? "staff" : "customer",
+                          .id = request->principal.user_id};
+}
+
+static bool may_see(const struct request *request, const struct order *order)
+{
+    if (principal_has(&request->principal, SCOPE_ORDERS_READ))
+        return true;
+    return order->has_user && principal_is_user(&request->principal) &&
+           uuid_equals(order->user_id, request->principal.user_id);
+}
+
+static enum http_status not_found(struct response *response)
+{
+    return problem(response, PROBLEM_ORDER_NOT_FOUND, "No order of yours has this id or number");
+}
+
+/* The whole order as the answer. */
+static enum http_status order_answer(struct request *request, struct response *response,
+                                     const struct order *order, enum http_status status)
+{
+    enum db_result result = order_write(&response->json, request->db, request->arena, order, true);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    response_version(response, order->version);
+    return status;
+}
+
+/* ---- GET /orders ---- */
+
+static const enum db_type ORDER_LIST_COLUMNS[] = {ORDER_COLUMN_TYPES, DB_END};
+
+/* The filters, and whose orders: bound values in fixed fragments. */
+static void list_filter(struct db_built *built, const struct request *request,
+                        const struct orders_list_input *input)
+{
+    db_built_add(built, SQL(" FROM orders WHERE 1 = 1"), DB_NO_ARGS);
+    if (!principal_has(&request->principal, SCOPE_ORDERS_READ))
+        db_built_add(built, SQL(" AND user_id = $? AND user_id IS NOT NULL"),
+                     DB_ARGS(db_uuid(request->principal.user_id)));
+    if (input->has_user_id)
+        db_built_add(built, SQL(" AND user_id = $? AND user_id IS NOT NULL"),
+                     DB_ARGS(db_uuid(input->user_id)));
+    if (input->has_status)
+        db_built_add(built, SQL(" AND status = $?"),
+                     DB_ARGS(db_text(slice_from(order_status_name(input->status)))));
+    if (input->has_payment_status)
+        db_built_add(built, SQL(" AND payment_status = $?"),
+                     DB_ARGS(db_text(slice_from(payment_status_name(input->payment_status)))));
+    if (input->has_fulfillment_status)
+        db_built_add(built, SQL(" AND fulfillment_status = $?"),
+                     DB_ARGS(db_text(slice_from(fulfillment_status_name(input->fulfillment_status)))));
+    if (input->has_email)
+        db_built_add(built, SQL(" AND email_folded = $?"),
+                     DB_ARGS(db_text(email_fold(request->arena, input->email))));
+    if (input->has_created_at_gte_ms)
+        db_built_add(built, SQL(" AND created_at >= $?"), DB_ARGS(db_time(input->created_at_gte_ms)));
+    if (input->has_created_at_lte_ms)
+        db_built_add(built, SQL(" AND created_at <= $?"), DB_ARGS(db_time(input->created_at_lte_ms)));
+    if (input->has_q) {
+        char number[ORDER_NUMBER_LEN];
+        bool is_number = order_number_parse(input->q, number);
+        struct slice wanted =
+            is_number ? arena_copy(request->arena, (struct slice){number, sizeof(number)}) : SLICE("");
+        db_built_add(built, SQL(" AND order_number = $?"), DB_ARGS(db_text(wanted)));
+    }
+}
+
+/* Everything that shapes the list, so that a cursor fits no other. */
+static void list_scope(struct cursor_scope *scope, const struct request *request,
+                       const struct orders_list_input *input)
+{
+    struct slice me = {(const char *)request->principal.user_id.bytes,
+                       sizeof(request->principal.user_id.bytes)};
+    struct slice of = {(const char *)input->user_id.bytes, sizeof(input->user_id.bytes)};
+    cursor_scope_init(scope, request->operation);
+    cursor_scope_add(scope, principal_has(&request->principal, SCOPE_ORDERS_READ) ? SLICE_ABSENT : me);
+    cursor_scope_add(scope, input->has_user_id ? of : SLICE_ABSENT);
+    cursor_scope_add_int(scope, input->has_status ? (int64_t)input->status : -1);
+    cursor_scope_add_int(scope, input->has_payment_status ? (int64_t)input->payment_status : -1);
+    cursor_scope_add_int(scope, input->has_fulfillment_status ? (int64_t)input->fulfillment_status : -1);
+    cursor_scope_add(scope, input->email);
+    cursor_scope_add_int(scope, input->has_created_at_gte_ms ? input->created_at_gte_ms : INT64_MIN);
+    cursor_scope_add_int(scope, input->has_created_at_lte_ms ? input->created_at_lte_ms : INT64_MIN);
+    cursor_scope_add(scope, input->q);
+    cursor_scope_add_int(scope, (int64_t)input->sort);
+}
+
+static enum db_result list_total(struct request *request, struct response *response,
+                                 const struct orders_list_input *input)
+{
+    static const enum db_type COUNT_COLUMNS[] = {DB_INT, DB_END};
+    struct db_built *built = ARENA_NEW(request->arena, struct db_built);
+    db_built_init(built, COUNT_COLUMNS);
+    db_built_add(built, SQL("SELECT COUNT(*) FROM (SELECT 1 AS one"), DB_NO_ARGS);
+    list_filter(built, request, input);
+    db_built_add(built, SQL(" LIMIT $?) AS counted"), DB_ARGS(db_int(PAGE_TOTAL_MAX + 1)));
+    struct db_rows *rows = db_query_built(request->db, built);
+    enum db_result result = db_next(rows);
+    if (result != DB_ROW)
+        return DB_ERROR;
+    response_page_total(response, db_get_int(rows, 0));
+    db_close(rows);
+    return DB_DONE;
+}
+
+/* The orders of one page, and one more that only says that there is more. */
+static void list_query(struct db_built *built, const struct request *request,
+                       const struct orders_list_input *input, const struct db_value *after)
+{
+    bool is_rising = input->sort == ORDERS_LIST_SORT_CREATED_AT;
+    db_built_init(built, ORDER_LIST_COLUMNS);
+    db_built_add(built, SQL("SELECT " ORDER_COLUMNS), DB_NO_ARGS);
+    list_filter(built, request, input);
+    if (after != NULL && is_rising)
+        db_built_add(built, SQL(" AND id > $?"), DB_ARGS(*after));
+    else if (after != NULL)
+        db_built_add(built, SQL(" AND id < $?"), DB_ARGS(*after));
+    /* An id is time-ordered (UUIDv7): it is the sort key and its own tie-break. */
+    if (is_rising)
+        db_built_add(built, SQL(" ORDER BY id ASC"), DB_NO_ARGS);
+    else
+        db_built_add(built, SQL(" ORDER BY id DESC"), DB_NO_ARGS);
+    db_built_add(built, SQL(" LIMIT $?"), DB_ARGS(db_int(input->limit + 1)));
+    if (input->has_offset)
+        db_built_add(built, SQL(" OFFSET $?"), DB_ARGS(db_int(input->offset)));
+}
+
+enum http_status orders_list(struct request *request, struct response *response)
+{
+    const struct orders_list_input *input = request->input;
+    struct cursor_scope scope;
+    list_scope(&scope, request, input);
+    struct db_value after;
+    const enum db_type cursor_types[] = {DB_UUID};
+    if (input->has_cursor && !cursor_open(request, &scope, input->cursor, cursor_types, 1, &after))
+        return problem_field(response, "cursor", "INVALID", "must be the nextCursor of this very list");
+    struct db_built *built = ARENA_NEW(request->arena, struct db_built);
+    list_query(built, request, input, input->has_cursor ? &after : NULL);
+    struct order *orders = ARENA_ARRAY(request->arena, struct order, input->limit + 1);
+    int64_t count = 0;
+    struct db_rows *rows = db_query_built(request->db, built);
+    enum db_result result;
+    while ((result = db_next(rows)) == DB_ROW)
+        order_take(rows, request->arena, &orders[count++]);
+    bool has_more = count > input->limit;
+    if (has_more)
+        count--;
+    json_array_begin(&response->json);
+    for (int64_t i = 0; i < count && result == DB_DONE; i++)
+        result = order_write(&response->json, request->db, request->arena, &orders[i], false);
+    if (result == DB_DONE && input->total)
+        result = list_total(request, response, input);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    json_array_end(&response->json);
+    struct slice next = SLICE_ABSENT;
+    if (has_more)
+        next = cursor_make(request, &scope, &(struct db_value){.type = DB_UUID, .uuid = orders[count - 1].id},
+                           1);
+    response_page(response, input->limit, next);
+    return HTTP_STATUS_OK;
+}
+
+/* ---- GET /orders/{id}, POST /orders/lookup ---- */
+
+enum http_status order_get(struct request *request, struct response *response)
+{
+    const struct order_get_input *input = request->input;
+    struct order order;
+    struct uuid id;
+    char number[ORDER_NUMBER_LEN];
+    enum db_result result = DB_DONE;
+    if (uuid_parse(input->id, &id))
+        result = order_read(request->db, request->arena, id, &order);
+    else if (order_number_parse(input->id, number))
+        result =
+            order_read_by_number(request->db, request->arena, (struct slice){number, sizeof(number)}, &order);
+    if (result == DB_ERROR)
+        return problem_database(response, result);
+    if (result == DB_DONE || !may_see(request, &order))
+        return not_found(response);
+    return order_answer(request, response, &order, HTTP_STATUS_OK);
+}
+
+/* Every miss takes one look-up and one comparison of digests, whatever was wrong. */
+enum http_status order_lookup(struct request *request, struct response *response)
+{
+    const struct order_lookup_input *input = request->input;
+    char number[ORDER_NUMBER_LEN] = {0};
+    struct order order = {.email = SLICE("")};
+    (void)order_number_parse(input->order_number,
+                             number); /* what is no number is looked up as one that nobody has */
+    enum db_result result =
+        order_read_by_number(request->db, request->arena, (struct slice){number, sizeof(number)}, &order);
+    if (result == DB_ERROR)
+        return problem_database(response, result);
+    uint8_t given[SHA256_LEN];
+    uint8_t known[SHA256_LEN];
+    sha256(email_fold(request->arena, input->email), given);
+    sha256(email_fold(request->arena, order.email), known);
+    bool is_same = bytes_equal_constant_time((struct slice){(const char *)given, SHA256_LEN},
+                                             (struct slice){(const char *)known, SHA256_LEN});
+    if (result == DB_DONE || !is_same)
+        return problem(response, PROBLEM_ORDER_NOT_FOUND, "No order has this number and e-mail address");
+    return order_answer(request, response, &order, HTTP_STATUS_OK);
+}
+
+/* ---- staff's steps ---- */
+
+/* Reads the order of a staff operation; 0, or the refusal. */
+static enum http_status order_for_change(struct request *request, struct response *response, struct db *db,
+                                         struct uuid id, struct order *order)
+{
+    enum db_result result = order_read(db, request->arena, id, order);
+    if (result == DB_ERROR)
+        return problem_database(response, result);
+    if (result == DB_DONE || !may_see(request, order))
+        return not_found(response);
+    return (enum http_status)0;
+}
+
+static enum http_status refuse_transition(struct response *response, const struct order *order)
+{
+    return problem(response, PROBLEM_INVALID_TRANSITION,
+                   "An order that is %s (payment %s, fulfilment %s) does not allow this",
+                   order_status_name(order->status), payment_status_name(order->payment_status),
+                   fulfillment_status_name(order->fulfillment_status));
+}
+
+/* Every line's product shows another stock now. */
+static void drop_products(struct request *request, struct response *response, const struct order *order)
+{
+    struct stock_line *lines = NULL;
+    size_t count = order_stock_lines(request->arena, order, &lines);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || !uuid_equals(lines[i].product_id, lines[i - 1].product_id))
+            response_drop_id(response, "product", lines[i].product_id);
+    }
+}
+
+/* One step of the status without anything else to it. */
+static enum http_status order_step(struct request *request, struct response *response, struct uuid id,
+                                   enum order_status to, struct slice note)
+{
+    struct order order;
+    enum http_status refusal = order_for_change(request, response, request->db, id, &order);
+    if (refusal != 0)
+        return refusal;
+    struct order next = order;
+    next.status = to;
+    next.hold_expires_at_ms = 0; /* the shop has taken it on: it no longer expires */
+    enum db_result result =
+        order_status_allows(order.status, to)
+            ? order_change(request->db, &order, &next, actor_of(request), note, request->now_ms)
+            : DB_CONFLICT;
+    if (result == DB_CONFLICT)
+        return refuse_transition(response, &order);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return order_answer(request, response, &order, HTTP_STATUS_OK);
+}
+
+enum http_status order_confirm(struct request *request, struct response *response)
+{
+    const struct order_confirm_input *input = request->input;
+    return order_step(request, response, input->id, ORDER_STATUS_CONFIRMED, input->note);
+}
+
+enum http_status order_process(struct request *request, struct response *response)
+{
+    const struct order_process_input *input = request->input;
+    return order_step(request, response, input->id, ORDER_STATUS_PROCESSING, input->note);
+}
+
+DB_STATEMENT(FULFILLMENT_INSERT) = {
+    .sql = "INSERT INTO fulfillments (id, order_id, carrier, tracking_number, tracking_url, shipped_at)"
+           " VALUES ($1, $2, $3, $4, $5, $6)",
+    .params = {DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TIME},
+};
+
+/* The parcel leaves: what was reserved goes out of the house. 0, or the refusal. */
+static enum http_status parcel_send(struct request *request, struct response *response,
+                                    const struct order_ship_input *input, const struct order *order)
+{
+    struct stock_line *lines = NULL;
+    const struct stock_line *short_line = NULL;
+    size_t count = order_stock_lines(request->arena, order, &lines);
+    enum db_result result = stock_ship(request->db, lines, count, order->id, request->principal.user_id,
+                                       request->now_ms, &short_line);
+    if (result == DB_CONFLICT)
+        return problem(response, PROBLEM_OUT_OF_STOCK, "A back-ordered line is not in the house yet");
+    if (result == DB_DONE)
+        result = db_run(request->db, &FULFILLMENT_INSERT,
+                        DB_ARGS(db_uuid(uuid_v7(request->now_ms)), db_uuid(order->id),
+                                db_text(input->carrier), db_text(input->tracking_number),
+                                db_text(input->tracking_url), db_time(request->now_ms)));
+    if (result == DB_DONE)
+        result = order_message(request->db, request->arena, "order.shipped", order->id, request->now_ms);
+    return result == DB_DONE ? (enum http_status)0 : problem_database(response, result);
+}
+
+enum http_status order_ship(struct request *request, struct response *response)
+{
+    const struct order_ship_input *input = request->input;
+    struct order order;
+    enum http_status refusal = order_for_change(request, response, request->db, input->id, &order);
+    if (refusal != 0)
+        return refusal;
+    struct order next = order;
+    next.status = ORDER_STATUS_SHIPPED;
+    next.fulfillment_status = FULFILLMENT_STATUS_SHIPPED;
+    next.hold_expires_at_ms = 0;
+    enum db_result result =
+        order_status_allows(order.status, next.status)
+            ? order_change(request->db, &order, &next, actor_of(request), SLICE_ABSENT, request->now_ms)
+            : DB_CONFLICT;
+    if (result == DB_CONFLICT)
+        return refuse_transition(response, &order);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    refusal = parcel_send(request, response, input, &order);
+    if (refusal != 0)
+        return refusal;
+    drop_products(request, response, &order);
+    return order_answer(request, response, &order, HTTP_STATUS_OK);
+}
+
+DB_STATEMENT(FULFILLMENT_DELIVERED) = {
+    .sql = "UPDATE fulfillments SET delivered_at = $2 WHERE order_id = $1 AND delivered_at IS NULL",
+    .params = {DB_UUID, DB_TIME},
+};
+
+enum http_status order_deliver(struct request *request, struct response *response)
+{
+    const struct order_deliver_input *input = request->input;
+    struct order order;
+    enum http_status refusal = order_for_change(request, response, request->db, input->id, &order);
+    if (refusal != 0)
+        return refusal;
+    struct order next = order;
+    next.fulfillment_status = FULFILLMENT_STATUS_DELIVERED;
+    if (order.status == ORDER_STATUS_SHIPPED)
+        next.status = ORDER_STATUS_DELIVERED; /* one partly refunded on its way stays so */
+    enum db_result result =
+        fulfillment_status_allows(order.fulfillment_status, next.fulfillment_status)
+            ? order_change(request->db, &order, &next, actor_of(request), input->note, request->now_ms)
+            : DB_CONFLICT;
+    if (result == DB_CONFLICT)
+        return refuse_transition(response, &order);
+    if (result == DB_DONE)
+        result = db_change(request->db, &FULFILLMENT_DELIVERED,
+                           DB_ARGS(db_uuid(order.id), db_time(request->now_ms)));
+    if (result == DB_DONE)
+        result = order_message(request->db, request->arena, "order.delivered", order.id, request->now_ms);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return order_answer(request, response, &order, HTTP_STATUS_OK);
+}
+
+/* ---- POST /orders/{id}/payments ---- */
+
+/* What keeps a payment from being recorded; 0 when nothing does. */
+static enum http_status refuse_payment(struct request *request, struct response *response,
+                                       const struct order *order, const struct money *amount)
+{
+    if (!slice_equals(amount->currency, order->currency))
+        return problem_field(response, "amount.currency", "CURRENCY", "must be the order's, %.*s",
+                             SLICE_ARG(order->currency));
+    if (amount->amount_minor < 1)
+        return problem_field(response, "amount.amount", "MIN", "must be at least 1");
+    bool is_waiting = false;
+    enum db_result result = payment_is_waiting(request->db, order->id, &is_waiting);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    bool is_payable = order->payment_status == PAYMENT_STATUS_PENDING ||
+                      order->payment_status == PAYMENT_STATUS_PARTIALLY_PAID;
+    bool is_overpaid = amount->amount_minor > order->total_minor - order->paid_minor;
+    if (order->payment_status == PAYMENT_STATUS_PAID || (is_payable && is_overpaid))
+        return problem(response, PROBLEM_PAYMENT_EXCEEDS_TOTAL, "Only %lld %.*s are still due",
+                       (long long)(order->total_minor - order->paid_minor), SLICE_ARG(order->currency));
+    if (is_waiting || !is_payable || order->status == ORDER_STATUS_CANCELLED)
+        return refuse_transition(response, order);
+    return (enum http_status)0;
+}
+
+enum http_status order_payment_record(struct request *request, struct response *response)
+{
+    const struct order_payment_record_input *input = request->input;
+    struct order order;
+    enum http_status refusal = order_for_change(request, response, request->db, input->id, &order);
+    if (refusal == 0)
+        refusal = refuse_payment(request, response, &order, &input->amount);
+    if (refusal != 0)
+        return refusal;
+    struct payment payment = {
+        .id = uuid_v7(request->now_ms),
+        .order_id = order.id,
+        .kind = "payment",
+        .provider = SLICE("manual"),
+        .status = "succeeded",
+        .amount_minor = input->amount.amount_minor,
+        .reference = input->reference,
+        .note = input->note,
+        .actor_id = request->principal.user_id,
+    };
+    enum db_result result = payment_key_make(request->db, request->arena, order.id, &payment.key);
+    if (result == DB_DONE)
+        result = payment_insert(request->db, &payment, request->now_ms);
+    if (result == DB_DONE)
+        result =
+            payment_credit(request->db, request->arena, &order, payment.amount_minor, actor_of(request),
+                           slice_is_absent(input->note) ? input->reference : input->note, request->now_ms);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    response_location(response, "/orders/", order.id);
+    return order_answer(request, response, &order, HTTP_STATUS_CREATED);
+}
+
+/* ---- giving money back: POST /orders/{id}/refunds and /cancel ---- */
+
+/* Two transactions with the provider between them, as at checkout. */
+struct reversal {
+    struct request *request;
+    struct response *response;
+    struct uuid order_id;
+    int64_t amount_minor;  /* 0: all that is left */
+    struct slice currency; /* absent: any */
+    struct slice reason;
+    struct order order;
+    struct refund refund;
+    struct payment_answer answer;
+    enum http_status status; /* of a refusal */
+};
+
+static const struct payment_provider *provider_of(const struct request *request, const struct order *order)
+{
+    return payment_provider_find(request->services->config, order->payment_method);
+}
+
+/* Asks the provider for a started refund and settles its answer. No answer: the job asks again. 0, or the
+ * failure. */
+static enum db_result reversal_settle(struct db *db, void *arg)
+{
+    struct reversal *reversal = arg;
+    return payment_settle(db, reversal->request->arena, reversal->refund.payment_id, &reversal->answer,
+                          clock_now_ms());
+}
+
+static enum http_status reversal_ask(struct reversal *reversal)
+{
+    struct request *request = reversal->request;
+    const struct payment_provider *provider = provider_of(request, &reversal->order);
+    if (provider == NULL)
+        return (enum http_status)0; /* it was switched off meanwhile: the refund stays started */
+    refund_ask(request->services->config, request->db, request->arena, provider, &reversal->order,
+               &reversal->refund, &reversal->answer);
+    enum db_result result = db_transaction(request->db, reversal_settle, reversal);
+    if (result == DB_ERROR)
+        return problem_database(reversal->response, result);
+    return (enum http_status)0;
+}
+
+static enum http_status reversal_answer(struct reversal *reversal, enum http_status status)
+{
+    struct request *request = reversal->request;
+    enum db_result result = order_read(request->db, request->arena, reversal->order_id, &reversal->order);
+    if (result != DB_ROW)
+        return problem_database(reversal->response, DB_ERROR);
+    return order_answer(request, reversal->response, &reversal->order, status);
+}
+
+static enum db_result refund_place(struct db *db, void *arg)
+{
+    struct reversal *reversal = arg;
+    struct request *request = reversal->request;
+    reversal->refund = (struct refund){0};
+    reversal->status =
+        order_for_change(request, reversal->response, db, reversal->order_id, &reversal->order);
+    if (reversal->status != 0)
+        return DB_CONFLICT;
+    const struct order *order = &reversal->order;
+    if (!slice_is_absent(reversal->currency) && !slice_equals(reversal->currency, order->currency)) {
+        reversal->status = problem_field(reversal->response, "amount.currency", "CURRENCY",
+                                         "must be the order's, %.*s", SLICE_ARG(order->currency));
+        return DB_CONFLICT;
+    }
+    enum db_result result = refund_start(db, request->arena, provider_of(request, order), &reversal->order,
+                                         reversal->amount_minor, actor_of(request), reversal->reason,
+                                         request->now_ms, &reversal->refund);
+    if (result == DB_CONFLICT)
+        reversal->status = problem(
+            reversal->response, PROBLEM_REFUND_EXCEEDS_PAYMENT, "Only %lld %.*s are left to give back",
+            (long long)(order->paid_minor - order->refunded_minor), SLICE_ARG(order->currency));
+    return result;
+}
+
+enum http_status order_refund(struct request *request, struct response *response)
+{
+    const struct order_refund_input *input = request->input;
+    if (input->has_amount && input->amount.amount_minor < 1)
+        return problem_field(response, "amount.amount", "MIN", "must be at least 1");
+    struct reversal *reversal = ARENA_NEW(request->arena, struct reversal);
+    *reversal = (struct reversal){
+        .request = request,
+        .response = response,
+        .order_id = input->id,
+        .amount_minor = input->has_amount ? input->amount.amount_minor : 0,
+        .currency = input->has_amount ? input->amount.currency : SLICE_ABSENT,
+        .reason = input->reason,
+    };
+    enum db_result result = db_transaction(request->db, refund_place, reversal);
+    if (reversal->status != 0 && result != DB_ERROR)
+        return reversal->status;
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (reversal->refund.must_ask) {
+        enum http_status failure = reversal_ask(reversal);
+        if (failure != 0)
+            return failure;
+    }
+    response_location(response, "/orders/", reversal->order_id);
+    return reversal_answer(reversal, HTTP_STATUS_CREATED);
+}
+
+/* Whether this caller may call the order off at this point. */
+static bool may_cancel(const struct request *request, const struct order *order)
+{
+    if (principal_has(&request->principal, SCOPE_ORDERS_WRITE))
+        return true;
+    return order->status == ORDER_STATUS_PENDING && order->payment_status == PAYMENT_STATUS_PENDING;
+}
+
+static enum db_result cancel_place(struct db *db, void *arg)
+{
+    struct reversal *reversal = arg;
+    struct request *request = reversal->request;
+    reversal->refund = (struct refund){0};
+    reversal->status =
+        order_for_change(request, reversal->response, db, reversal->order_id, &reversal->order);
+    if (reversal->status != 0)
+        return DB_CONFLICT;
+    struct order *order = &reversal->order;
+    enum db_result result = may_cancel(request, order)
+                                ? order_cancel_now(db, request->arena, order, actor_of(request),
+                                                   reversal->reason, request->now_ms)
+                                : DB_CONFLICT;
+    if (result == DB_CONFLICT)
+        reversal->status = refuse_transition(reversal->response, order);
+    if (result != DB_DONE)
+        return result;
+    const struct payment_provider *provider = provider_of(request, order);
+    bool was_charged = provider != NULL && !provider->pays_later && order->paid_minor > order->refunded_minor;
+    if (!was_charged)
+        return DB_DONE;
+    return refund_start(db, request->arena, provider, order, 0, actor_of(request), reversal->reason,
+                        request->now_ms, &reversal->refund);
+}
+
+enum http_status order_cancel(struct request *request, struct response *response)
+{
+    const struct order_cancel_input *input = request->input;
+    struct reversal *reversal = ARENA_NEW(request->arena, struct reversal);
+    *reversal = (struct reversal){
+        .request = request, .response = response, .order_id = input->id, .reason = input->reason};
+    enum db_result result = db_transaction(request->db, cancel_place, reversal);
+    if (reversal->status != 0 && result != DB_ERROR)
+        return reversal->status;
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    drop_products(request, response, &reversal->order);
+    if (reversal->refund.must_ask) {
+        enum http_status failure = reversal_ask(reversal);
+        if (failure != 0)
+            return failure;
+    }
+    return reversal_answer(reversal, HTTP_STATUS_OK);
+}
+
+/* ---- the job that lets unpaid orders go ---- */
+
+DB_STATEMENT(ORDERS_EXPIRED) = {
+    .sql = "SELECT o.id FROM orders o WHERE o.hold_expires_at <= $1 AND o.hold_expires_at IS NOT NULL"
+           " AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.status = 'started')"
+           " ORDER BY o.hold_expires_at LIMIT $2",
+    .params = {DB_TIME, DB_INT},
+    .columns = {DB_UUID},
+};
+
+#define EXPIRE_BATCH_MAX 100
+
+struct expiry {
+    struct arena *arena;
+    struct uuid order_id;
+    int64_t now_ms;
+    struct order order;
+};
+
+/* Decided anew inside the transaction: a payment that came first wins, and then nothing expires. */
+static enum db_result order_expire(struct db *db, void *arg)
+{
+    struct expiry *expiry = arg;
+    struct order *order = &expiry->order;
+    enum db_result result = order_read(db, expiry->arena, expiry->order_id, order);
+    if (result != DB_ROW)
+        return result == DB_DONE ? DB_CONFLICT : result;
+    bool is_due = order->hold_expires_at_ms != 0 && order->hold_expires_at_ms <= expiry->now_ms &&
+                  order->status == ORDER_STATUS_PENDING && order->payment_status == PAYMENT_STATUS_PENDING &&
+                  order->fulfillment_status == FULFILLMENT_STATUS_UNFULFILLED;
+    if (!is_due)
+        return DB_CONFLICT;
+    return order_cancel_now(db, expiry->arena, order, (struct actor){.kind = "system"},
+                            SLICE("Not paid in time"), expiry->now_ms);
+}
+
+/* Its products show more stock from now on. */
+static void expiry_drop_products(struct cache *cache, const struct expiry *expiry)
+{
+    struct stock_line *lines = NULL;
+    size_t count = cache == NULL ? 0 : order_stock_lines(expiry->arena, &expiry->order, &lines);
+    for (size_t i = 0; i < count; i++) {
+        char id[UUID_TEXT_LEN];
+        uuid_format(lines[i].product_id, id);
+        cache_drop_tag(cache, arena_format(expiry->arena, "product:%.*s", UUID_TEXT_LEN, id));
+    }
+}
+
+enum db_result orders_expire(const struct services *services, struct db *db, struct arena *arena,
+                             int64_t now_ms, int64_t limit, int64_t *expired)
+{
+    struct uuid ids[EXPIRE_BATCH_MAX];
+    size_t count = 0;
+    *expired = 0;
+    if (limit > EXPIRE_BATCH_MAX)
+        limit = EXPIRE_BATCH_MAX;
+    struct db_rows *rows = db_query(db, &ORDERS_EXPIRED, DB_ARGS(db_time(now_ms), db_int(limit)));
+    enum db_result result;
+    while ((result = db_next(rows)) == DB_ROW)
+        ids[count++] = db_get_uuid(rows, 0);
+    for (size_t i = 0; i < count && result == DB_DONE; i++) {
+        struct expiry expiry = {.arena = arena, .order_id = ids[i], .now_ms = now_ms};
+        enum db_result one = db_transaction(db, order_expire, &expiry);
+        if (one == DB_ERROR)
+            result = one;
+        if (one == DB_DONE) {
+            (*expired)++;
+            expiry_drop_products(services->cache, &expiry);
+        }
+    }
+    return result;
+}
