@@ -10,6 +10,8 @@ import { operationsHeader, operationsSource } from "./c_operations.ts";
 import { check as checkRules } from "./check.ts";
 import { Contract } from "./openapi.ts";
 import { ModelBuilder } from "./model.ts";
+import { clientModule } from "./ts_client.ts";
+import { typesModule } from "./ts_types.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const SOURCE = "api/openapi.yaml";
@@ -30,6 +32,8 @@ function main(isCheck: boolean): number {
         "src/contract/openapi_document.c": documentSource(contract.document),
         "src/api/operations.h": operationsHeader(),
         "src/api/operations.c": operationsSource(model.operations),
+        "packages/client/src/types.ts": typesModule(contract),
+        "packages/client/src/client.ts": clientModule(contract),
     };
     return isCheck ? check(files) : write(files);
 }
