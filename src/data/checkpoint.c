@@ -18,10 +18,15 @@
  * once for many. */
 #define PASS_FRAMES 1000
 #define PASS_INTERVAL_MS 1000
-/* How long the lane waits for readers of the log's end, and how long it leaves it alone after it waited in
- * vain. */
+/* What the lane copies itself: 16 MiB at most, or all when the log is eight times too long. After a long read
+ * has held the log back there is more to copy than the lane may be kept for; the thread goes first then. */
+#define RESTART_FRAMES_MAX 4096
+#define RESTART_BYTES_URGENT (8 * (int64_t)WAL_RESTART_BYTES)
+/* How long the lane waits for readers of the log, and how long it leaves it alone after it waited in vain:
+ * the pause doubles. */
 #define RESTART_WAIT_MS 10
 #define RESTART_PAUSE_US 50000
+#define RESTART_PAUSE_US_MAX 1000000
 
 static struct metric PASSES =
     METRIC("souk_checkpoints_total", "Checkpoints by who ran them", "by=\"thread\"", METRIC_COUNTER);
@@ -32,6 +37,7 @@ static struct histogram RESTART_DURATION = {.name = "souk_lane_checkpoint_second
 void checkpointer_init(struct checkpointer *checkpointer, struct sqlite_store *store)
 {
     checkpointer->store = store;
+    checkpointer->restart_pause_us = RESTART_PAUSE_US;
     pthread_mutex_init(&checkpointer->mutex, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -178,8 +184,13 @@ void checkpointer_restart_log(struct checkpointer *self, struct sqlite_connectio
     self->is_restart_wanted = false;
     if (done > self->frames_done)
         self->frames_done = done;
-    if (code != SQLITE_OK)
-        self->restart_after_us = ended_us + RESTART_PAUSE_US;
+    if (code == SQLITE_OK) {
+        self->restart_pause_us = RESTART_PAUSE_US;
+    } else {
+        self->restart_after_us = ended_us + self->restart_pause_us;
+        if (self->restart_pause_us < RESTART_PAUSE_US_MAX)
+            self->restart_pause_us *= 2;
+    }
     pthread_cond_signal(&self->wake);
     pthread_mutex_unlock(&self->mutex);
 }

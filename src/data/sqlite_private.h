@@ -84,6 +84,7 @@ struct checkpointer {
     int frames_seen;        /* of them, when the last pass began */
     int frames_done;        /* of them, copied into the database file */
     int64_t restart_after_us;
+    int64_t restart_pause_us;
 };
 
 struct lane {

@@ -372,6 +372,35 @@ static void another_process_writes_too(void **state)
     assert_int_equal(fixture_counter(fixture, 7), 2 * ROUNDS);
 }
 
+/* Another process that keeps the write lock: for a moment, then for longer than anybody waits. */
+static void a_held_write_lock_is_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open(fixture->path, &other), SQLITE_OK);
+    struct job jobs[] = {{.counter = 1}, {.counter = 2}};
+    sem_t done;
+    sem_init(&done, 0, 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+        jobs[round].done = &done;
+        jobs[round].lane_job = (struct lane_job){.run = job_run, .done = job_done, .arg = &jobs[round]};
+        assert_true(store_submit(fixture->store, &jobs[round].lane_job));
+        if (round == 0)
+            usleep(100000);
+        else
+            sem_wait(&done);
+        assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+        if (round == 0)
+            sem_wait(&done);
+    }
+    sqlite3_close(other);
+    expect(&jobs[0], 1, DB_DONE, true);
+    expect(&jobs[1], 0, DB_ERROR, false);
+    assert_int_equal(db_run(fixture->db, &FIXTURE_COUNTER_INCREMENT, DB_ARGS(db_int(2), db_int(1))), DB_DONE);
+    assert_int_equal(fixture_counter(fixture, 1) + fixture_counter(fixture, 2), 2);
+}
+
 struct load {
     struct store *store;
     _Atomic bool is_over;
@@ -500,6 +529,7 @@ int main(void)
         CASE(a_job_past_its_deadline_is_not_started),
         CASE(a_full_queue_refuses_at_once),
         CASE(closing_answers_what_is_queued),
+        CASE(a_held_write_lock_is_waited_for),
         CASE(the_log_does_not_grow_for_ever),
         CASE(only_so_many_connections),
         CASE(bad_files_are_refused_in_one_line),
