@@ -18,10 +18,10 @@ struct slice token_issue(struct key_ring *ring, struct arena *arena, const struc
 
 enum token_verdict { TOKEN_GOOD, TOKEN_BAD, TOKEN_EXPIRED };
 
-/* Claims that we do not know are ignored, as RFC 7519 asks (a newer version may add some); an unknown header
- * parameter is refused. Checks form, alg (RS256 only), kid, typ, signature, iss, aud, exp, nbf and claims by
- * allow-list. `db` is used to look for a key that another node made; NULL: only the keys that are known.
- * Verified tokens are remembered until they expire, bounded: the first look costs about 25 us, the next ones
- * 1 us. Whether the session still stands is session_check's question, every time. */
+/* Checks form, alg (RS256 only), kid, typ, signature, iss, aud, exp, nbf and claims by allow-list. An unknown
+ * header parameter is refused; an unknown claim is ignored, as RFC 7519 asks (a newer version may add some).
+ * `db` is used to look for a key that another node made; NULL: only the keys that are known. Verified tokens
+ * are remembered until they expire, bounded: the first look costs about 25 us, the next ones under 1 us.
+ * Whether the session still stands is session_check's question, every time. */
 enum token_verdict token_verify(struct key_ring *ring, struct db *db, struct arena *arena, struct slice token,
                                 int64_t now_ms, struct principal *principal);
