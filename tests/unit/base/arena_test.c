@@ -72,6 +72,10 @@ static void says_no_at_the_limit(void **state)
     assert_null(arena_try_alloc(&arena, SIZE_MAX));
     assert_null(arena_try_alloc(&arena, SIZE_MAX - 8));
     assert_int_equal(arena.used, 0);
+    (void)arena_alloc(&arena, LIMIT / 2);
+    assert_null(arena_try_alloc(&arena, LIMIT / 2 + 1)); /* it is what is left that counts */
+    assert_non_null(arena_try_alloc(&arena, LIMIT / 2 - 4096));
+    arena_reset(&arena);
 #ifndef WITH_ASAN /* which adds a zone behind each block */
     char *all = arena_try_alloc(&arena, LIMIT);
     assert_non_null(all);

@@ -120,6 +120,11 @@ static void keeps_a_prefix_at_the_limit(void **state)
     assert_false(buf_reserve(&huge, SIZE_MAX));
     assert_true(huge.overflow);
     assert_text(buf_slice(&huge), "");
+    buf_init(&huge, &arena);
+    buf_append_char(&huge, 'x');
+    assert_false(buf_reserve(&huge, SIZE_MAX)); /* the sum wraps */
+    assert_true(huge.overflow);
+    assert_text(buf_slice(&huge), "x");
     arena_release(&small);
 }
 

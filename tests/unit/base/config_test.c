@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define GOOD_SECRET "0123456789abcdef0123456789abcdef"
@@ -259,6 +260,7 @@ static void reads_env_files(void **state)
         {"  SOUK_DATA=  /a b  \t\n", "/a b"},
         {"SOUK_DATA=/a # comment", "/a"},
         {"SOUK_DATA=/a#b", "/a#b"},
+        {"SOUK_DATA=/a# b", "/a# b"},
         {"SOUK_DATA='/a # $x \\n' # comment", "/a # $x \\n"},
         {"SOUK_DATA=\"/a \\\"b\\\" \\\\ \\$x\"", "/a \"b\" \\ $x"},
         {"SOUK_DATA=/a=b", "/a=b"},
@@ -445,6 +447,29 @@ static void needs_a_folder(void **state)
     assert_text(complaint, "/proc/self/secret cannot be made: No such file or directory");
 }
 
+/* A disk that is full in the middle of the secret, or at its first byte: no half secret may ever stand there.
+ */
+static void leaves_nothing_half_written(void **state)
+{
+    (void)state;
+    assert_true(load_flag("data", in_folder("d").ptr, NULL, NULL));
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    static const rlim_t LIMITS[] = {10, 0};
+    static const char *const WHY[] = {"No space left on device", "File too large"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){LIMITS[i], before.rlim_max}), 0);
+        bool done = config_secret_ensure(&config, &arena, &complaint);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_false(done);
+        assert_text(complaint, arena_format(&arena, "%s/d/secret cannot be made: %s", folder, WHY[i]).ptr);
+        assert_int_equal(rmdir(in_folder("d").ptr), 0); /* it is empty */
+    }
+    signal(SIGXFSZ, handler);
+    assert_true(config_secret_ensure(&config, &arena, &complaint));
+}
+
 static void a_given_secret_counts(void **state)
 {
     (void)state;
@@ -563,6 +588,7 @@ int main(void)
         with_arena(makes_the_secret_once),
         with_arena(refuses_a_bad_secret_file),
         with_arena(needs_a_folder),
+        with_arena(leaves_nothing_half_written),
         with_arena(a_given_secret_counts),
         with_arena(starts_at_once_share_one_secret),
         with_arena(prints_without_secrets),

@@ -123,6 +123,44 @@ static void escapes_every_byte_at_every_place(void **state)
     }
 }
 
+/* Each kind of value, with each amount of room left in the buffer's first block: what lies behind it stays
+ * untouched. */
+static void writes_within_its_room(void **state)
+{
+    (void)state;
+    for (size_t pad = 400; pad < 520; pad++) {
+        for (int kind = 0; kind < 4; kind++) {
+            arena_reset(&arena);
+            buf_init(&out, &arena);
+            assert_true(buf_reserve(&out, 1));
+            char *behind = arena_alloc(&arena, 64);
+            memset(behind, 'z', 64);
+            char *text = arena_alloc(&arena, pad);
+            memset(text, 'a', pad);
+            json_init(&json, &out);
+            json_object_begin(&json);
+            json_field_string(&json, "pad", (struct slice){text, pad}); /* {"pad":"..." is 9 bytes more */
+            const char *expected = NULL;
+            if (kind == 0) {
+                json_field_uuid(&json, "k", (struct uuid){{0}});
+                expected = ",\"k\":\"00000000-0000-0000-0000-000000000000\"";
+            } else if (kind == 1) {
+                json_field_time(&json, "k", 0);
+                expected = ",\"k\":\"1970-01-01T00:00:00.000Z\"";
+            } else if (kind == 2) {
+                json_field_int(&json, "a longer key", INT64_MIN);
+                expected = ",\"a longer key\":-9223372036854775808";
+            } else {
+                json_field_string(&json, "k", SLICE("\x01\x02"));
+                expected = ",\"k\":\"\\u0001\\u0002\"";
+            }
+            assert_text(slice_skip(buf_slice(&out), pad + 9), expected);
+            for (size_t i = 0; i < 64; i++)
+                assert_int_equal(behind[i], 'z');
+        }
+    }
+}
+
 static void leaves_separators_of_lines_alone(void **state)
 {
     (void)state;
@@ -242,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_arena(writes_a_document),
         with_arena(escapes_every_byte_at_every_place),
+        with_arena(writes_within_its_room),
         with_arena(leaves_separators_of_lines_alone),
         with_arena(takes_the_deepest_and_no_deeper),
         with_arena(misuse_asserts),

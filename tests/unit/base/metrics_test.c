@@ -208,6 +208,13 @@ static void says_when_it_does_not_fit(void **state)
     buf_init(&text, &small);
     metrics_render(&text);
     assert_true(text.overflow);
+    /* Not even the room to sort them. */
+    arena_reset(&small);
+    while (arena_try_alloc(&small, 1) != NULL)
+        continue;
+    buf_init(&text, &small);
+    metrics_render(&text);
+    assert_true(text.overflow);
     arena_release(&small);
 }
 
