@@ -438,19 +438,21 @@ static enum http_status read_idempotency_key(struct exchange *x)
 static enum http_status check_before(struct gateway *gateway, struct exchange *x)
 {
     enum http_status status;
-    if ((status = check_rate_of_address(gateway, x)) || /* */
-        (status = x->status) ||                         /* what find_route said */
-        (status = check_accept(x)) ||                   /* */
-        (status = check_body(x)) ||                     /* */
-        (status = authenticate(gateway, x)) ||          /* */
-        (status = check_rate_of_user(gateway, x)) ||    /* */
-        (status = authorize(x)) ||                      /* */
-        (status = parse_query(x)) ||                    /* */
-        (status = look_up_cache(gateway, x)) ||         /* */
-        (status = decode_input(x)) ||                   /* */
-        (status = read_if_match(x)) ||                  /* */
+    /* clang-format off */
+    if ((status = check_rate_of_address(gateway, x)) ||
+        (status = x->status) || /* what find_route said */
+        (status = check_accept(x)) ||
+        (status = check_body(x)) ||
+        (status = authenticate(gateway, x)) ||
+        (status = check_rate_of_user(gateway, x)) ||
+        (status = authorize(x)) ||
+        (status = parse_query(x)) ||
+        (status = look_up_cache(gateway, x)) ||
+        (status = decode_input(x)) ||
+        (status = read_if_match(x)) ||
         (status = read_idempotency_key(x)))
         return status;
+    /* clang-format on */
     return GO_ON;
 }
 

@@ -1,0 +1,718 @@
+/* The gateway end to end, through a transport that is no more than a function call: a real store, the small
+ * shop of fixture.h. */
+#include "http/fixture.h"
+
+/* ---- the transport ---- */
+
+struct call {
+    struct arena *arena;
+    struct exchange *x;
+};
+
+/* `headers`: name, value, ..., NULL. */
+static struct call call_begin(struct fixture *fixture, enum http_method method, const char *target,
+                              const char *body, const char *const *headers)
+{
+    struct call call;
+    call.arena = calloc(1, sizeof(*call.arena));
+    assert_non_null(call.arena);
+    assert_true(arena_init(call.arena, ARENA_REQUEST_BYTES));
+    call.x = exchange_new(call.arena);
+    call.x->method = method;
+    call.x->target = slice_from(target);
+    call.x->address = SLICE("192.0.2.1");
+    assert_true(exchange_header(call.x, SLICE("Host"), SLICE("shop")));
+    if (body != NULL)
+        assert_true(exchange_header(call.x, SLICE("Content-Type"), SLICE("application/json")));
+    for (; headers != NULL && *headers != NULL; headers += 2)
+        assert_true(exchange_header(call.x, slice_from(headers[0]), slice_from(headers[1])));
+    gateway_open(fixture->gateway, call.x);
+    call.x->body = slice_from(body);
+    return call;
+}
+
+static struct call call_make(struct fixture *fixture, enum http_method method, const char *target,
+                             const char *body, const char *const *headers)
+{
+    struct call call = call_begin(fixture, method, target, body, headers);
+    gateway_run(fixture->gateway, call.x);
+    return call;
+}
+
+static void call_end(struct call *call)
+{
+    arena_release(call->arena);
+    free(call->arena);
+}
+
+#define HEADERS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static const char *reply_header(const struct call *call, const char *name)
+{
+    const struct reply *reply = &call->x->reply;
+    const char *found = NULL;
+    for (unsigned i = 0; i < reply->header_count; i++) {
+        if (strcmp(reply->headers[i].name, name) != 0)
+            continue;
+        assert_null(found); /* none stands twice */
+        found = reply->headers[i].value.ptr;
+        assert_int_equal(found[reply->headers[i].value.len], '\0');
+    }
+    return found;
+}
+
+static bool contains(struct slice text, const char *part)
+{
+    return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
+}
+
+#define assert_body(call, expected)                                                                          \
+    do {                                                                                                     \
+        if (!slice_is((call).x->reply.body, (expected)))                                                     \
+            fail_msg("body is %.*s, should be %s", SLICE_ARG((call).x->reply.body), (expected));             \
+    } while (0)
+#define assert_body_has(call, part)                                                                          \
+    do {                                                                                                     \
+        if (!contains((call).x->reply.body, (part)))                                                         \
+            fail_msg("body is %.*s, should hold %s", SLICE_ARG((call).x->reply.body), (part));               \
+    } while (0)
+
+/* Status and, for a problem, its code, in one call. */
+static void expect(struct fixture *fixture, enum http_method method, const char *target, const char *body,
+                   const char *const *headers, int status, const char *code)
+{
+    struct call call = call_make(fixture, method, target, body, headers);
+    if ((int)call.x->reply.status != status)
+        fail_msg("%s: status is %d, should be %d: %.*s", target, (int)call.x->reply.status, status,
+                 SLICE_ARG(call.x->reply.body));
+    if (code != NULL) {
+        assert_string_equal(reply_header(&call, "Content-Type"), "application/problem+json");
+        assert_body_has(call, arena_format(call.arena, "\"code\":\"%s\"", code).ptr);
+        assert_body_has(call, "\"requestId\":\"");
+        assert_string_equal(reply_header(&call, "Cache-Control"), "no-store");
+    }
+    assert_string_equal(reply_header(&call, "X-Content-Type-Options"), "nosniff");
+    assert_non_null(reply_header(&call, "Referrer-Policy"));
+    assert_non_null(reply_header(&call, "X-Request-Id"));
+    call_end(&call);
+}
+
+/* ---- steps before the handler ---- */
+
+static void test_routes(void **state)
+{
+    struct fixture *f = *state;
+    expect(f, METHOD_GET, "/counters", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters/", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_GET, "/nothing", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_GET, "//counters", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_GET, "/%63ounters", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters/%31", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters%2F1", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_GET, "/counters/%00", NULL, NULL, 400, "MALFORMED_REQUEST");
+    expect(f, METHOD_GET, "/counters/%zz", NULL, NULL, 400, "MALFORMED_REQUEST");
+    expect(f, METHOD_GET, "/counters/%2", NULL, NULL, 400, "MALFORMED_REQUEST");
+    expect(f, METHOD_GET, "/counters/a b", NULL, NULL, 400, "MALFORMED_REQUEST");
+    expect(f, METHOD_GET, "counters", NULL, NULL, 400, "MALFORMED_REQUEST");
+    expect(f, METHOD_GET, "http://shop/counters", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters/x%2Fy", NULL, NULL, 400,
+           "VALIDATION_ERROR"); /* one segment, not a number */
+    expect(f, METHOD_GET, "/counters/99", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_GET, "/counters?sort=%zz", NULL, NULL, 400, "MALFORMED_REQUEST");
+    expect(f, METHOD_GET, "/counters?unknown=1", NULL, NULL, 400, "VALIDATION_ERROR");
+    char target[URI_BYTES_MAX + 32];
+    memset(target, 'a', sizeof(target));
+    target[0] = '/';
+    target[sizeof(target) - 1] = '\0';
+    expect(f, METHOD_GET, target, NULL, NULL, 414, "URI_TOO_LONG");
+}
+
+static void test_methods(void **state)
+{
+    struct fixture *f = *state;
+    struct call call = call_make(f, METHOD_PUT, "/counters/1", NULL, NULL);
+    assert_int_equal(call.x->reply.status, 405);
+    assert_string_equal(reply_header(&call, "Allow"), "GET, HEAD, POST, DELETE, OPTIONS");
+    call_end(&call);
+    call = call_make(f, METHOD_OPTIONS, "/counters/1", NULL, NULL);
+    assert_int_equal(call.x->reply.status, 204);
+    assert_string_equal(reply_header(&call, "Allow"), "GET, HEAD, POST, DELETE, OPTIONS");
+    assert_int_equal(call.x->reply.body.len, 0);
+    assert_null(reply_header(&call, "Content-Type"));
+    call_end(&call);
+    expect(f, METHOD_OPTIONS, "*", NULL, NULL, 204, NULL);
+    expect(f, METHOD_OPTIONS, "/nothing", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_OTHER, "/counters", NULL, NULL, 405, "METHOD_NOT_ALLOWED");
+    struct call get = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
+    struct call head = call_make(f, METHOD_HEAD, "/counters/1", NULL, NULL);
+    assert_int_equal(head.x->reply.status, 200);
+    assert_string_equal(reply_header(&head, "ETag"), reply_header(&get, "ETag"));
+    assert_true(slice_equals(head.x->reply.body, get.x->reply.body)); /* for its length */
+    call_end(&get);
+    call_end(&head);
+}
+
+static void test_request_id(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const given[] = {"0190a0b0-0000-7000-8000-000000000000", "abc.DEF_1-2"};
+    for (size_t i = 0; i < COUNT_OF(given); i++) {
+        struct call call = call_make(f, METHOD_GET, "/nothing", NULL, HEADERS("X-Request-Id", given[i]));
+        assert_string_equal(reply_header(&call, "X-Request-Id"), given[i]);
+        assert_body_has(call, given[i]);
+        assert_false(uuid_is_nil(call.x->request.id));
+        call_end(&call);
+    }
+    static const char *const refused[] = {"", "a b", "x\"y", "{}"};
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        struct call call = call_make(f, METHOD_GET, "/nothing", NULL, HEADERS("X-Request-Id", refused[i]));
+        struct uuid id;
+        assert_true(uuid_parse(slice_from(reply_header(&call, "X-Request-Id")), &id));
+        assert_true(uuid_equals(id, call.x->request.id));
+        call_end(&call);
+    }
+}
+
+static void test_headers_that_may_stand_once(void **state)
+{
+    struct fixture *f = *state;
+    struct call call = call_begin(f, METHOD_GET, "/health", NULL, NULL);
+    assert_true(exchange_header(call.x, SLICE("Authorization"), SLICE("a")));
+    assert_false(exchange_header(call.x, SLICE("authorization"), SLICE("b")));
+    assert_false(exchange_header(call.x, SLICE("HOST"), SLICE("b")));
+    assert_true(exchange_header(call.x, SLICE("If-None-Match"), SLICE("\"a\"")));
+    assert_true(exchange_header(call.x, SLICE("If-None-Match"), SLICE("\"b\"")));
+    assert_true(slice_is(call.x->headers[HEADER_IF_NONE_MATCH], "\"a\", \"b\""));
+    gateway_refuse(f->gateway, call.x, PROBLEM_MALFORMED_REQUEST, "Twice");
+    assert_int_equal(call.x->reply.status, 400);
+    call_end(&call);
+}
+
+static void test_body_and_media_types(void **state)
+{
+    struct fixture *f = *state;
+    const char *body = "{\"amount\":1}";
+    struct call call = call_begin(f, METHOD_POST, "/counters/1", NULL, HEADERS("Content-Type", "text/plain"));
+    assert_int_equal(call.x->body_limit, 200);
+    call.x->body = slice_from(body);
+    gateway_run(f->gateway, call.x);
+    assert_int_equal(call.x->reply.status, 415);
+    call_end(&call);
+    call = call_begin(f, METHOD_POST, "/counters/1", NULL, NULL); /* no Content-Type at all */
+    call.x->body = slice_from(body);
+    gateway_run(f->gateway, call.x);
+    assert_int_equal(call.x->reply.status, 415);
+    call_end(&call);
+    call = call_begin(f, METHOD_POST, "/counters/1", NULL,
+                      HEADERS("Content-Type", "Application/JSON; Charset=\"UTF-8\""));
+    call.x->body = slice_from(body);
+    gateway_run(f->gateway, call.x);
+    assert_int_equal(call.x->reply.status, 201);
+    call_end(&call);
+    char large[300];
+    memset(large, ' ', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    expect(f, METHOD_POST, "/counters/1", large, NULL, 413, "BODY_TOO_LARGE");
+    expect(f, METHOD_GET, "/counters/1", "{}", NULL, 413, "BODY_TOO_LARGE");
+    expect(f, METHOD_POST, "/counters/1", NULL, NULL, 400, "VALIDATION_ERROR");
+    expect(f, METHOD_POST, "/counters/1", "{", NULL, 400, NULL);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":-1}", NULL, 400, "VALIDATION_ERROR");
+    expect(f, METHOD_GET, "/counters", NULL, HEADERS("Accept", "text/html"), 406, "NOT_ACCEPTABLE");
+    expect(f, METHOD_GET, "/counters", NULL, HEADERS("Accept", "text/html, */*;q=0.1"), 200, NULL);
+    expect(f, METHOD_GET, "/counters", NULL, HEADERS("Accept", "application/json;q=0, */*"), 406,
+           "NOT_ACCEPTABLE");
+    expect(f, METHOD_GET, "/page", NULL, HEADERS("Accept", "text/html"), 200, NULL);
+}
+
+/* ---- who asks ---- */
+
+static void test_authentication(void **state)
+{
+    struct fixture *f = *state;
+    struct uuid user = fixture_user(f, "customer");
+    struct uuid session;
+    const char *bearer = fixture_bearer(f, user, ROLE_CUSTOMER, &session);
+    struct call call = call_make(f, METHOD_GET, "/counters/me", NULL, HEADERS("Authorization", bearer));
+    assert_int_equal(call.x->reply.status, 200);
+    assert_body(call, "{\"data\":\"customer\"}");
+    assert_string_equal(reply_header(&call, "Cache-Control"), "private, no-store");
+    call_end(&call);
+    call = call_make(f, METHOD_GET, "/counters/me", NULL, NULL);
+    assert_int_equal(call.x->reply.status, 401);
+    assert_string_equal(reply_header(&call, "WWW-Authenticate"), "Bearer realm=\"souk\"");
+    call_end(&call);
+    /* also where no token is needed */
+    static const char *const bad[] = {"Bearer", "Bearer ",    "Bearer x.y.z", "Basic YTpi",
+                                      "",       "Bearer a b", "bearer \"x\""};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        call = call_make(f, METHOD_GET, "/counters", NULL, HEADERS("Authorization", bad[i]));
+        assert_int_equal(call.x->reply.status, 401);
+        assert_non_null(strstr(reply_header(&call, "WWW-Authenticate"), "invalid_token"));
+        call_end(&call);
+    }
+    /* an end of the session ends its tokens */
+    fixture_write(f,
+                  &(const struct db_statement){.sql = "UPDATE sessions SET revoked_at = 1 WHERE id = $1",
+                                               .params = {DB_UUID}},
+                  DB_ARGS(db_uuid(session)));
+    expect(f, METHOD_GET, "/counters/me", NULL, HEADERS("Authorization", bearer), 401, "UNAUTHENTICATED");
+    expect(f, METHOD_GET, "/counters", NULL, HEADERS("Authorization", bearer), 401, "UNAUTHENTICATED");
+}
+
+static void test_authorization(void **state)
+{
+    struct fixture *f = *state;
+    struct uuid user = fixture_user(f, "customer");
+    const char *bearer = fixture_bearer(f, user, ROLE_CUSTOMER, NULL);
+    expect(f, METHOD_DELETE, "/counters/1", NULL, NULL, 401, "UNAUTHENTICATED");
+    expect(f, METHOD_DELETE, "/counters/1", NULL, HEADERS("Authorization", bearer), 403, "FORBIDDEN");
+    /* the role of now, not of the token */
+    fixture_write(f, &FIXTURE_USER_ROLE, DB_ARGS(db_uuid(user), db_text(SLICE("admin"))));
+    expect(f, METHOD_DELETE, "/counters/1", NULL, HEADERS("Authorization", bearer), 204, NULL);
+    const char *boast = fixture_bearer(f, fixture_user(f, "customer"), ROLE_ADMIN, NULL);
+    expect(f, METHOD_DELETE, "/counters/1", NULL, HEADERS("Authorization", boast), 403, "FORBIDDEN");
+}
+
+/* ---- reading ---- */
+
+static void test_wrapping(void **state)
+{
+    struct fixture *f = *state;
+    struct call call = call_make(f, METHOD_GET, "/health", NULL, NULL);
+    assert_body(call, "{\"data\":{\"status\":\"ok\"}}");
+    call_end(&call);
+    call = call_make(f, METHOD_GET, "/page", NULL, NULL);
+    assert_body(call, "plain");
+    assert_string_equal(reply_header(&call, "Content-Type"), "text/plain; charset=utf-8");
+    assert_non_null(reply_header(&call, "ETag"));
+    call_end(&call);
+    call = call_make(f, METHOD_GET, "/counters", NULL, NULL);
+    assert_body_has(call, "{\"data\":[{\"id\":0,\"name\":\"n\"},");
+    assert_body_has(call, "],\"pagination\":{\"limit\":3,\"nextCursor\":\"");
+    assert_body_has(call, "\",\"hasMore\":true,\"total\":\"10000+\"}}");
+    call_end(&call);
+    expect(f, METHOD_GET, "/huge", NULL, NULL, 500, "INTERNAL_ERROR");
+    expect(f, METHOD_POST, "/login", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/workers/counters/1", NULL, NULL, 200, NULL);
+}
+
+static void test_fields(void **state)
+{
+    struct fixture *f = *state;
+    struct call call = call_make(f, METHOD_GET, "/counters?fields=id,extra", NULL, NULL);
+    assert_body_has(call, "{\"data\":[{\"id\":0},{\"id\":1,\"extra\":7},{\"id\":2}],\"pagination\":{");
+    call_end(&call);
+    call = call_make(f, METHOD_GET, "/counters?fields=id,nope", NULL, NULL);
+    assert_int_equal(call.x->reply.status, 400);
+    assert_body_has(call, "\"field\":\"fields\"");
+    assert_body_has(call, "nope");
+    assert_null(reply_header(&call, "ETag"));
+    call_end(&call);
+    /* the refusal was not kept in place of the reply */
+    expect(f, METHOD_GET, "/counters?fields=id,nope", NULL, NULL, 400, "VALIDATION_ERROR");
+}
+
+static void test_entity_tags(void **state)
+{
+    struct fixture *f = *state;
+    struct call call = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
+    char etag[64];
+    snprintf(etag, sizeof(etag), "%s", reply_header(&call, "ETag"));
+    assert_int_equal(strncmp(etag, "\"v5-", 4), 0);
+    assert_int_equal(strlen(etag), 4 + 16 + 1);
+    call_end(&call);
+    char list[128];
+    snprintf(list, sizeof(list), "\"x, y\", W/%s", etag);
+    const char *const matching[] = {etag, list, "*"};
+    for (size_t i = 0; i < COUNT_OF(matching); i++) {
+        call = call_make(f, METHOD_GET, "/counters/1", NULL, HEADERS("If-None-Match", matching[i]));
+        assert_int_equal(call.x->reply.status, 304);
+        assert_string_equal(reply_header(&call, "ETag"), etag);
+        call_end(&call);
+    }
+    expect(f, METHOD_GET, "/counters/1", NULL, HEADERS("If-None-Match", "\"v5-0000000000000000\""), 200,
+           NULL);
+    expect(f, METHOD_GET, "/workers/counters/1", NULL, HEADERS("If-None-Match", "*"), 304, NULL);
+    expect(f, METHOD_GET, "/counters/99", NULL, HEADERS("If-None-Match", "*"), 404, "NOT_FOUND");
+    expect(f, METHOD_POST, "/counters/2", "{\"amount\":1}", HEADERS("If-None-Match", "*"), 201, NULL);
+}
+
+static void test_cache(void **state)
+{
+    struct fixture *f = *state;
+    struct call miss = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
+    assert_int_equal(handler_calls, 1);
+    assert_null(reply_header(&miss, "Age"));
+    assert_string_equal(reply_header(&miss, "Cache-Control"), "public, max-age=30");
+    assert_string_equal(reply_header(&miss, "Vary"), "Authorization");
+    struct call hit = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
+    assert_int_equal(handler_calls, 1);
+    assert_string_equal(reply_header(&hit, "Age"), "0");
+    assert_true(slice_equals(hit.x->reply.body, miss.x->reply.body));
+    static const char *const same[] = {"ETag", "Content-Type", "Cache-Control", "Vary"};
+    for (size_t i = 0; i < COUNT_OF(same); i++)
+        assert_string_equal(reply_header(&hit, same[i]), reply_header(&miss, same[i]));
+    call_end(&miss);
+    call_end(&hit);
+    /* a conditional hit */
+    expect(f, METHOD_GET, "/counters/1", NULL, HEADERS("If-None-Match", "*"), 304, NULL);
+    assert_int_equal(handler_calls, 1);
+    /* another path is another entry, a refusal is none */
+    expect(f, METHOD_GET, "/counters/2", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters/98", NULL, NULL, 404, "NOT_FOUND");
+    expect(f, METHOD_GET, "/counters/98", NULL, NULL, 404, "NOT_FOUND");
+    assert_int_equal(handler_calls, 4);
+    /* the order of parameters means nothing, their values do */
+    expect(f, METHOD_GET, "/counters?fields=id&sort=a", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters?sort=a&fields=id", NULL, NULL, 200, NULL);
+    assert_int_equal(handler_calls, 5);
+    expect(f, METHOD_GET, "/counters?sort=b&fields=id", NULL, NULL, 200, NULL);
+    assert_int_equal(handler_calls, 6);
+    /* a write drops what it changed, when it is committed, and nothing else */
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":13}", NULL, 409, "OUT_OF_STOCK");
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL);
+    assert_int_equal(handler_calls, 7); /* the write itself */
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", NULL, 201, NULL);
+    struct call fresh = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
+    assert_body_has(fresh, "\"value\":6");
+    call_end(&fresh);
+    assert_int_equal(handler_calls, 9);
+    expect(f, METHOD_GET, "/counters/2", NULL, NULL, 200, NULL);
+    assert_int_equal(handler_calls, 9);
+    /* staff read fresh, customers do not */
+    const char *staff = fixture_bearer(f, fixture_user(f, "staff"), ROLE_STAFF, NULL);
+    struct call read = call_make(f, METHOD_GET, "/counters/2", NULL, HEADERS("Authorization", staff));
+    assert_int_equal(handler_calls, 10);
+    assert_string_equal(reply_header(&read, "Cache-Control"), "private, no-store");
+    call_end(&read);
+    const char *customer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
+    expect(f, METHOD_GET, "/counters/2", NULL, HEADERS("Authorization", customer), 200, NULL);
+    assert_int_equal(handler_calls, 10);
+}
+
+/* ---- writing ---- */
+
+static void test_transactions(void **state)
+{
+    struct fixture *f = *state;
+    int64_t added = ADDED.value;
+    struct call call = call_make(f, METHOD_POST, "/counters/1", "{\"amount\":2}", NULL);
+    assert_int_equal(call.x->reply.status, 201);
+    assert_string_equal(reply_header(&call, "Location"), "/counters/1");
+    assert_string_equal(reply_header(&call, "Cache-Control"), "no-store");
+    assert_int_equal(strncmp(reply_header(&call, "ETag"), "\"v7-", 4), 0);
+    assert_null(reply_header(&call, "Idempotent-Replayed"));
+    call_end(&call);
+    assert_int_equal(fixture_counter(f, 1), 7);
+    assert_int_equal(ADDED.value, added + 2);
+    /* a refusal after the write, and a constraint, leave nothing */
+    call = call_make(f, METHOD_POST, "/counters/1", "{\"amount\":13}", NULL);
+    assert_int_equal(call.x->reply.status, 409);
+    assert_body_has(call, "\"orderNumber\":\"SK-1\"");
+    assert_null(reply_header(&call, "Location"));
+    call_end(&call);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":4000}", NULL, 409, "CONFLICT");
+    assert_int_equal(fixture_counter(f, 1), 7);
+    assert_int_equal(ADDED.value, added + 2);
+}
+
+static void test_if_match(void **state)
+{
+    struct fixture *f = *state;
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":0}", HEADERS("If-Match", "\"v5-0123456789abcdef\""),
+           201, NULL);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":0}", HEADERS("If-Match", "*"), 201, NULL);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":0}", HEADERS("If-Match", "\"v6-0123456789abcdef\""),
+           412, "PRECONDITION_FAILED");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":0}", HEADERS("If-Match", "W/\"v5-0123456789abcdef\""),
+           412, "PRECONDITION_FAILED");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":0}", HEADERS("If-Match", "\"other\""), 412,
+           "PRECONDITION_FAILED");
+    static const char *const malformed[] = {"v5", "\"a", "", "\"a\", \"b\"", "5"};
+    for (size_t i = 0; i < COUNT_OF(malformed); i++)
+        expect(f, METHOD_POST, "/counters/1", "{\"amount\":0}", HEADERS("If-Match", malformed[i]), 400,
+               "VALIDATION_ERROR");
+}
+
+/* ---- idempotency ---- */
+
+static void test_idempotency(void **state)
+{
+    struct fixture *f = *state;
+    const char *const *key = HEADERS("Idempotency-Key", "key 1");
+    struct call first = call_make(f, METHOD_POST, "/counters/1", "{\"amount\":2}", key);
+    struct call again = call_make(f, METHOD_POST, "/counters/1", "{\"amount\":2}", key);
+    assert_int_equal(first.x->reply.status, 201);
+    assert_int_equal(again.x->reply.status, 201);
+    assert_true(slice_equals(first.x->reply.body, again.x->reply.body));
+    assert_null(reply_header(&first, "Idempotent-Replayed"));
+    assert_string_equal(reply_header(&again, "Idempotent-Replayed"), "true");
+    assert_string_equal(reply_header(&again, "Location"), "/counters/1");
+    assert_string_equal(reply_header(&again, "ETag"), reply_header(&first, "ETag"));
+    assert_int_equal(handler_calls, 1);
+    assert_int_equal(fixture_counter(f, 1), 7);
+    call_end(&first);
+    call_end(&again);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":3}", key, 422, "IDEMPOTENCY_KEY_REUSED");
+    assert_int_equal(fixture_counter(f, 1), 7);
+    /* another path or another caller is another key */
+    expect(f, METHOD_POST, "/counters/2", "{\"amount\":3}", key, 201, NULL);
+    const char *bearer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":3}",
+           HEADERS("Idempotency-Key", "key 1", "Authorization", bearer), 201, NULL);
+    assert_int_equal(fixture_counter(f, 1), 10);
+    /* what failed is not kept */
+    const char *const *other = HEADERS("Idempotency-Key", "key 2");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":13}", other, 409, "OUT_OF_STOCK");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":13}", other, 409, "OUT_OF_STOCK");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", other, 201, NULL);
+    /* form and place */
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", HEADERS("Idempotency-Key", ""), 400,
+           "VALIDATION_ERROR");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", HEADERS("Idempotency-Key", "\x01"), 400,
+           "VALIDATION_ERROR");
+    expect(f, METHOD_POST, "/login", NULL, HEADERS("Idempotency-Key", "k"), 400, "VALIDATION_ERROR");
+    expect(f, METHOD_GET, "/workers/counters/1", NULL, HEADERS("Idempotency-Key", "k"), 400,
+           "VALIDATION_ERROR");
+    char longest[IDEMPOTENCY_KEY_BYTES_MAX + 2];
+    memset(longest, 'k', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", HEADERS("Idempotency-Key", longest), 400,
+           "VALIDATION_ERROR");
+    longest[sizeof(longest) - 2] = '\0';
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", HEADERS("Idempotency-Key", longest), 201, NULL);
+}
+
+/* A call on its own thread. */
+struct background {
+    struct fixture *fixture;
+    const char *target;
+    const char *body;
+    const char *const *headers;
+    struct call call;
+    pthread_t thread;
+};
+
+static void *background_main(void *arg)
+{
+    struct background *b = arg;
+    b->call = call_make(b->fixture, b->body ? METHOD_POST : METHOD_GET, b->target, b->body, b->headers);
+    return NULL;
+}
+
+static void background_start(struct background *b)
+{
+    assert_int_equal(pthread_create(&b->thread, NULL, background_main, b), 0);
+}
+
+static void test_idempotency_while_running(void **state)
+{
+    struct fixture *f = *state;
+    const char *const *key = HEADERS("Idempotency-Key", "once");
+    struct background b = {
+        .fixture = f, .target = "/orchestrated/1", .body = "{\"amount\":4}", .headers = key};
+    background_start(&b);
+    sem_wait(&gate_reached);
+    struct call call = call_make(f, METHOD_POST, "/orchestrated/1", "{\"amount\":4}", key);
+    assert_int_equal(call.x->reply.status, 409);
+    assert_body_has(call, "IDEMPOTENCY_IN_PROGRESS");
+    assert_string_equal(reply_header(&call, "Retry-After"), "1");
+    call_end(&call);
+    sem_post(&gate);
+    pthread_join(b.thread, NULL);
+    assert_int_equal(b.call.x->reply.status, 200);
+    call = call_make(f, METHOD_POST, "/orchestrated/1", "{\"amount\":4}", key);
+    assert_int_equal(call.x->reply.status, 200);
+    assert_string_equal(reply_header(&call, "Idempotent-Replayed"), "true");
+    assert_true(slice_equals(call.x->reply.body, b.call.x->reply.body));
+    assert_int_equal(handler_calls, 1);
+    assert_int_equal(fixture_counter(f, 1), 9);
+    call_end(&call);
+    call_end(&b.call);
+    expect(f, METHOD_POST, "/orchestrated/1", "{\"amount\":5}", key, 422, "IDEMPOTENCY_KEY_REUSED");
+}
+
+#define RACERS 16
+
+static void test_idempotency_race(void **state)
+{
+    struct fixture *f = *state;
+    struct background racers[RACERS];
+    const char *const *key = HEADERS("Idempotency-Key", "race");
+    for (size_t i = 0; i < RACERS; i++) {
+        racers[i] = (struct background){
+            .fixture = f, .target = "/counters/3", .body = "{\"amount\":1}", .headers = key};
+        background_start(&racers[i]);
+    }
+    int created = 0;
+    for (size_t i = 0; i < RACERS; i++) {
+        pthread_join(racers[i].thread, NULL);
+        int status = (int)racers[i].call.x->reply.status;
+        assert_true(status == 201 || status == 409);
+        created += status == 201;
+        call_end(&racers[i].call);
+    }
+    assert_true(created >= 1);
+    assert_int_equal(fixture_counter(f, 3), 6);
+}
+
+/* ---- limits ---- */
+
+static void test_throttle(void **state)
+{
+    struct fixture *f = *state;
+    f->config.rate_limit = true;
+    f->config.rate_per_minute = 5;
+    fixture_restart(f);
+    for (int i = 0; i < 5; i++) {
+        struct call call = call_make(f, METHOD_GET, i == 2 ? "/nothing" : "/health", NULL, NULL);
+        assert_int_equal(call.x->reply.status, i == 2 ? 404 : 200);
+        assert_string_equal(reply_header(&call, "RateLimit-Policy"), "\"read\";q=5;w=60");
+        char rest[32];
+        snprintf(rest, sizeof(rest), "\"read\";r=%d;t=%d", 4 - i, (i + 1) * 12);
+        assert_string_equal(reply_header(&call, "RateLimit"), rest);
+        call_end(&call);
+    }
+    struct call call = call_make(f, METHOD_GET, "/health", NULL, NULL);
+    assert_int_equal(call.x->reply.status, 429);
+    assert_string_equal(reply_header(&call, "Retry-After"), "12");
+    assert_body_has(call, "\"retryAfterSeconds\":12");
+    call_end(&call);
+    /* writing has its own allowance, and so has another address */
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", NULL, 201, NULL);
+    call = call_begin(f, METHOD_GET, "/health", NULL, NULL);
+    call.x->address = SLICE("192.0.2.2");
+    gateway_run(f->gateway, call.x);
+    assert_int_equal(call.x->reply.status, 200);
+    call_end(&call);
+}
+
+/* A user who comes from many addresses is one user. */
+static void test_throttle_of_user(void **state)
+{
+    struct fixture *f = *state;
+    f->config.rate_limit = true;
+    f->config.rate_per_minute = 3;
+    fixture_restart(f);
+    const char *bearer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct call call = call_begin(f, METHOD_GET, "/counters/me", NULL, HEADERS("Authorization", bearer));
+        call.x->address = arena_format(call.arena, "192.0.2.%d", 10 + i);
+        gateway_run(f->gateway, call.x);
+        assert_int_equal(call.x->reply.status, i < 3 ? 200 : 429);
+        call_end(&call);
+    }
+}
+
+static _Atomic int completions;
+
+static void count_completion(struct exchange *x)
+{
+    (void)x;
+    completions++;
+}
+
+/* More than the workers and their queue can take: the rest is refused at once, each exchange is completed
+ * once. */
+static void test_full_queue(void **state)
+{
+    struct fixture *f = *state;
+    enum { WORKERS = 2, CALLS = WORKER_QUEUE_MAX + WORKERS + 3 };
+    struct call *calls = calloc(CALLS, sizeof(*calls));
+    assert_non_null(calls);
+    completions = 0;
+    for (int i = 0; i < CALLS; i++) {
+        calls[i] = call_begin(f, METHOD_GET, "/gate", NULL, NULL);
+        calls[i].x->complete = count_completion;
+        assert_int_equal(gateway_handle(f->gateway, calls[i].x), GATEWAY_PENDING);
+        if (i < WORKERS)
+            sem_wait(&gate_reached); /* so that exactly the others wait in the queue */
+    }
+    assert_int_equal(completions, 3);
+    /* one that matters more pushes the newest of the others out */
+    struct call checkout = call_begin(f, METHOD_POST, "/orchestrated/1", "{\"amount\":1}", NULL);
+    checkout.x->complete = count_completion;
+    assert_int_equal(gateway_handle(f->gateway, checkout.x), GATEWAY_PENDING);
+    assert_int_equal(completions, 4);
+    for (int i = 0; i < CALLS + 1; i++)
+        sem_post(&gate);
+    while (completions != CALLS + 1)
+        usleep(1000);
+    int busy = 0;
+    for (int i = 0; i < CALLS; i++) {
+        gateway_finish(f->gateway, calls[i].x);
+        int status = (int)calls[i].x->reply.status;
+        assert_true(status == 200 || status == 503);
+        if (status == 503)
+            assert_string_equal(reply_header(&calls[i], "Retry-After"), "1");
+        busy += status == 503;
+        call_end(&calls[i]);
+    }
+    assert_int_equal(busy, 4);
+    gateway_finish(f->gateway, checkout.x);
+    assert_int_equal(checkout.x->reply.status, 200);
+    call_end(&checkout);
+    free(calls);
+}
+
+static int64_t metric_sum(const char *part)
+{
+    struct arena arena;
+    struct buf out;
+    assert_true(arena_init(&arena, 16 << 20));
+    buf_init(&out, &arena);
+    metrics_render(&out);
+    buf_append_char(&out, '\0');
+    long long value = 0;
+    struct slice line_start = arena_format(&arena, "\n%s", part); /* not the HELP line */
+    char *found = strstr(out.ptr, line_start.ptr);
+    if (found != NULL)
+        assert_int_equal(sscanf(found + line_start.len, " %lld", &value), 1);
+    arena_release(&arena);
+    return value;
+}
+
+static void test_metrics(void **state)
+{
+    struct fixture *f = *state;
+    int64_t before = metric_sum("souk_http_requests_total{operation=\"health_get\",status=\"2xx\"}");
+    int64_t unrouted = metric_sum("souk_http_requests_total{operation=\"none\",status=\"4xx\"}");
+    int64_t observed = metric_sum("souk_http_request_duration_seconds_count{operation=\"health_get\"}");
+    expect(f, METHOD_GET, "/health", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/nothing", NULL, NULL, 404, NULL);
+    assert_int_equal(metric_sum("souk_http_requests_total{operation=\"health_get\",status=\"2xx\"}"),
+                     before + 1);
+    assert_int_equal(metric_sum("souk_http_requests_total{operation=\"none\",status=\"4xx\"}"), unrouted + 1);
+    assert_int_equal(metric_sum("souk_http_request_duration_seconds_count{operation=\"health_get\"}"),
+                     observed + 1);
+    assert_int_equal(metric_sum("souk_http_requests_in_flight"), 0);
+    assert_int_equal(metric_sum("souk_worker_queue_depth{pool=\"worker\"}"), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_begin, fixture_end)
+    const struct CMUnitTest tests[] = {
+        TEST(test_routes),
+        TEST(test_methods),
+        TEST(test_request_id),
+        TEST(test_headers_that_may_stand_once),
+        TEST(test_body_and_media_types),
+        TEST(test_authentication),
+        TEST(test_authorization),
+        TEST(test_wrapping),
+        TEST(test_fields),
+        TEST(test_entity_tags),
+        TEST(test_cache),
+        TEST(test_transactions),
+        TEST(test_if_match),
+        TEST(test_idempotency),
+        TEST(test_idempotency_while_running),
+        TEST(test_idempotency_race),
+        TEST(test_throttle),
+        TEST(test_throttle_of_user),
+        TEST(test_full_queue),
+        TEST(test_metrics),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
