@@ -1,0 +1,172 @@
+// Idempotency-Key across the operations: from the contract, which of them take it, and what it means.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { ok, refused, type Client, type Json, type Reply } from "../support/client.ts";
+import { operations } from "../support/contract.ts";
+import { PASSWORD, Shop, address, checkoutBody, createCart, newId, unique, usd, type Account } from "../support/shop.ts";
+
+let shop: Shop;
+let admin: Client;
+let customer: Account;
+before(async () => {
+    shop = await Shop.open();
+    admin = shop.admin.client;
+    customer = await shop.register();
+});
+after(() => shop?.close());
+
+type Case = { client: Client; path: string; body: Json; other: Json; count: () => Promise<number> };
+
+const count = (table: string) => async () => Number(shop.server.sql(`SELECT COUNT(*) AS n FROM ${table}`)[0]!.n);
+const order = async (client = shop.guest) => shop.order(client, await shop.product());
+const moved = async (...steps: string[]) => {
+    const placed = await order();
+    for (const step of steps) await shop.act(placed, step, step === "payments" ? { amount: placed.total } : undefined);
+    return placed;
+};
+const action = (name: string, body: Json, other: Json, ...steps: string[]) => async (): Promise<Case> =>
+    ({ client: admin, path: `/orders/${(await moved(...steps)).id}/${name}`, body, other, count: count("order_events") });
+
+// One example of every operation that takes a key; a test below says when one is missing.
+const CASES: Record<string, () => Promise<Case>> = {
+    categoryCreate: async () => ({ client: admin, path: "/categories", body: { name: unique("C") }, other: { name: unique("D") }, count: count("categories") }),
+    productCreate: async () => ({ client: admin, path: "/products", body: { name: unique("P"), price: usd(1) }, other: { name: "Q", price: usd(1) }, count: count("products") }),
+    variantCreate: async () => {
+        const product = await shop.product({ stock: undefined, options: [{ name: "Size", values: ["S", "M", "L"] }], variants: [{ options: { Size: "S" } }] });
+        return { client: admin, path: `/products/${product.id}/variants`, body: { options: { Size: "M" } }, other: { options: { Size: "L" } }, count: count("variants") };
+    },
+    stockAdjust: async () => {
+        const product = await shop.product();
+        return { client: admin, path: `/products/${product.id}/variants/${product.variants[0].id}/stock-adjustments`, body: { delta: 1 }, other: { delta: 2 }, count: count("stock_movements") };
+    },
+    cartItemAdd: async () => {
+        const [product, cart] = [await shop.product(), await createCart(shop.guest)];
+        return { client: shop.guest, path: `/cart/${cart.id}/items`, body: { productId: product.id, quantity: 1 }, other: { productId: product.id, quantity: 2 }, count: count("cart_lines") };
+    },
+    checkoutCreate: async () => {
+        const cart = await shop.cartOf(shop.guest, { productId: (await shop.product()).id, quantity: 1 });
+        return { client: shop.guest, path: `/checkout/${cart.id}`, body: checkoutBody(), other: checkoutBody({ email: "b@example.com" }), count: count("orders") };
+    },
+    addressCreate: async () => ({ client: customer.client, path: "/users/me/addresses", body: address(), other: address({ city: "Paris" }), count: count("addresses") }),
+    orderConfirm: action("confirm", { note: "a" }, { note: "b" }),
+    orderProcess: action("process", { note: "a" }, { note: "b" }, "confirm"),
+    orderShip: action("ship", { carrier: "a" }, { carrier: "b" }, "confirm"),
+    orderDeliver: action("deliver", { note: "a" }, { note: "b" }, "confirm", "ship"),
+    orderCancel: action("cancel", { reason: "a" }, { reason: "b" }),
+    orderPaymentRecord: action("payments", { amount: usd(5) }, { amount: usd(6) }),
+    orderRefund: action("refunds", { amount: usd(5) }, { amount: usd(6) }, "payments", "confirm", "ship", "deliver"),
+};
+
+const posts = operations.filter((one) => one.method === "POST");
+const taking = posts.filter((one) => one.souk.idempotency !== "none");
+const refusing = posts.filter((one) => one.souk.idempotency === "none");
+
+test("every operation that takes a key is tried below", () => {
+    assert.deepEqual(Object.keys(CASES).sort(), taking.map((one) => one.id).sort());
+});
+
+describe("the same key and body", () => {
+    for (const { id } of taking) {
+        test(`${id}: answers the same bytes and does it once`, async () => {
+            const { client, path, body, other, count } = await CASES[id]!();
+            const key = `key of ${id} ${newId()}`;
+            const before = await count();
+            const first = await client.post(path, body, { key });
+            assert.ok(first.status < 300, first.text);
+            const done = await count();
+            assert.ok(done > before);
+            const second = await client.post(path, body, { key });
+            assert.deepEqual([second.status, second.text], [first.status, first.text]);
+            assert.equal(second.headers.get("location"), first.headers.get("location"));
+            assert.deepEqual([first.headers.get("idempotent-replayed"), second.headers.get("idempotent-replayed")], [null, "true"]);
+            refused(await client.post(path, other, { key }), 422, "IDEMPOTENCY_KEY_REUSED");
+            assert.equal(await count(), done);
+        });
+    }
+});
+
+describe("a key", () => {
+    const add = async (client: Client, key: string, body: Json = address()): Promise<Reply> => client.post("/users/me/addresses", body, { key });
+
+    test("may have 255 characters, and not one more", async () => {
+        ok(await add(customer.client, "k".repeat(255)), 201);
+        for (const key of ["k".repeat(256), ""]) {
+            const reply = await add(customer.client, key);
+            refused(reply, 400, "VALIDATION_ERROR", ["Idempotency-Key"]);
+        }
+    });
+
+    test("belongs to its principal, its operation and its path", async () => {
+        const other = await shop.register();
+        const key = newId();
+        const mine = ok(await add(customer.client, key), 201);
+        assert.notEqual(ok(await add(other.client, key), 201).id, mine.id);
+        const product = await shop.product();
+        const cart = await createCart(customer.client);
+        ok(await customer.client.post(`/cart/${cart.id}/items`, { productId: product.id, quantity: 1 }, { key }), 201);
+        const [a, b] = [await order(), await order()];
+        ok(await admin.post(`/orders/${a.id}/confirm`, {}, { key }));
+        assert.equal(ok(await admin.post(`/orders/${b.id}/confirm`, {}, { key })).id, b.id);
+        ok(await admin.post(`/orders/${a.id}/process`, {}, { key }));
+    });
+
+    test("keeps only what was done: a refusal may be tried again", async () => {
+        const key = newId();
+        const slug = unique("taken-");
+        const first = await shop.category({ slug });
+        refused(await admin.post("/categories", { name: "x", slug }, { key }), 409, "SLUG_TAKEN");
+        refused(await admin.post("/categories", { slug }, { key }), 400, "VALIDATION_ERROR");
+        ok(await admin.delete(`/categories/${first.id}`), 204);
+        const reply = await admin.post("/categories", { name: "x", slug }, { key });
+        ok(reply, 201);
+        assert.equal(reply.headers.get("idempotent-replayed"), null);
+    });
+
+    test("gives nothing away: who may not, may not replay either", async () => {
+        const staff = await shop.register();
+        ok(await admin.patch(`/users/${staff.id}`, { role: "staff" }));
+        const session = ok(await shop.guest.post("/auth/login", { email: staff.email, password: PASSWORD }));
+        const client = shop.guest.as(session.accessToken);
+        const key = newId();
+        const body = { name: unique("C") };
+        ok(await client.post("/categories", body, { key }), 201);
+        refused(await shop.guest.post("/categories", body, { key }), 401, "UNAUTHENTICATED");
+        ok(await admin.patch(`/users/${staff.id}`, { role: "customer" }));
+        const demoted = ok(await shop.guest.post("/auth/login", { email: staff.email, password: PASSWORD }));
+        refused(await shop.guest.as(demoted.accessToken).post("/categories", body, { key }), 403, "FORBIDDEN");
+    });
+
+    test("of a body written otherwise is another body", async () => {
+        const key = newId();
+        ok(await admin.post("/categories", { name: "Same", position: 1 }, { key }), 201);
+        const reply = await admin.post("/categories", { position: 1, name: "Same" }, { key });
+        assert.ok([201, 422].includes(reply.status), "the same object in another order is either");
+        if (reply.status === 201) assert.equal(reply.headers.get("idempotent-replayed"), "true");
+    });
+
+    test("is forgotten after a day, not before", async () => {
+        const other = await Shop.open({ env: { SOUK_JOB_INTERVAL_MS: "50" } });
+        try {
+            const key = newId();
+            const body = { name: unique("C") };
+            const first = await other.admin.client.post("/categories", body, { key });
+            other.server.sql("UPDATE idempotency_records SET created_at = created_at - 23 * 3600 * 1000");
+            assert.equal((await other.admin.client.post("/categories", body, { key })).text, first.text);
+            other.server.sql("UPDATE idempotency_records SET created_at = created_at - 2 * 3600 * 1000");
+            const again = ok(await other.admin.client.post("/categories", body, { key }), 201);
+            assert.notEqual(again.id, ok(first, 201).id);
+        } finally {
+            await other.close();
+        }
+    });
+});
+
+describe("operations whose reply holds a secret", () => {
+    for (const operation of refusing) {
+        test(`${operation.id} refuses a key`, async () => {
+            const client = operation.souk.access === "customer" ? customer.client : shop.guest;
+            const reply = await client.post(operation.path, operation.body?.example, { key: newId() });
+            refused(reply, 400, "VALIDATION_ERROR", ["Idempotency-Key"]);
+        });
+    }
+});
