@@ -1140,7 +1140,8 @@ export class SoukClient {
     /**
      * Metrics for Prometheus.
      *
-     * Counters and histograms of requests, pools, lane, cache, database and business, in the Prometheus text format.
+     * Counters and histograms of requests, pools, lane, cache, database and business, in the Prometheus text format. Open to callers on
+     * the same machine (a scraper, an agent); from elsewhere it takes `settings:read` and is 404 without.
      */
     metricsGet(options?: CallOptions): Promise<Reply<MetricsGetReply>> {
         return this.transport.call({ method: "GET", path: "/metrics", options, isText: true });
