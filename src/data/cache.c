@@ -111,8 +111,14 @@ static struct tag *tag_find(struct stripe *stripe, uint64_t hash, struct slice t
 
 static void idle_remove(struct stripe *stripe, struct tag *tag)
 {
-    *(tag->previous != NULL ? &tag->previous->next : &stripe->idle_first) = tag->next;
-    *(tag->next != NULL ? &tag->next->previous : &stripe->idle_last) = tag->previous;
+    if (stripe->idle_first == tag)
+        stripe->idle_first = tag->next;
+    else
+        tag->previous->next = tag->next;
+    if (stripe->idle_last == tag)
+        stripe->idle_last = tag->previous;
+    else
+        tag->next->previous = tag->previous;
     stripe->idle_count--;
 }
 
@@ -134,10 +140,15 @@ static void idle_add(struct stripe *stripe, struct tag *tag)
 {
     tag->previous = NULL;
     tag->next = stripe->idle_first;
-    *(stripe->idle_first != NULL ? &stripe->idle_first->previous : &stripe->idle_last) = tag;
+    if (stripe->idle_last == NULL)
+        stripe->idle_last = tag;
+    else
+        stripe->idle_first->previous = tag;
     stripe->idle_first = tag;
-    if (++stripe->idle_count > TAGS_IDLE_MAX)
-        idle_forget_oldest(stripe);
+    if (++stripe->idle_count <= TAGS_IDLE_MAX)
+        return;
+    CHECK(stripe->idle_last != tag);
+    idle_forget_oldest(stripe);
 }
 
 /* A new node, idle. Its last drop is the stripe's floor: it may have been dropped then, and nobody remembers.
@@ -220,15 +231,24 @@ static struct entry *entry_find(struct cache *cache, struct shard *shard, uint64
 
 static void lru_unlink(struct shard *shard, struct entry *entry)
 {
-    *(entry->previous != NULL ? &entry->previous->next : &shard->first) = entry->next;
-    *(entry->next != NULL ? &entry->next->previous : &shard->last) = entry->previous;
+    if (shard->first == entry)
+        shard->first = entry->next;
+    else
+        entry->previous->next = entry->next;
+    if (shard->last == entry)
+        shard->last = entry->previous;
+    else
+        entry->next->previous = entry->previous;
 }
 
 static void lru_push(struct shard *shard, struct entry *entry)
 {
     entry->previous = NULL;
     entry->next = shard->first;
-    *(shard->first != NULL ? &shard->first->previous : &shard->last) = entry;
+    if (shard->last == NULL)
+        shard->last = entry;
+    else
+        shard->first->previous = entry;
     shard->first = entry;
 }
 

@@ -84,90 +84,93 @@ static void wait_for_ms(struct checkpointer *checkpointer, int64_t duration_ms)
 
 static void *checkpointer_main(void *arg)
 {
-    struct checkpointer *self = arg;
-    struct sqlite_connection *connection = sqlite_connection_open(self->store, SQLITE_SERVICE, NULL, NULL);
-    pthread_mutex_lock(&self->mutex);
-    while (connection != NULL && !self->is_stopping) {
-        if (self->frames <= self->frames_done) {
-            pthread_cond_wait(&self->wake, &self->mutex);
+    struct checkpointer *checkpointer = arg;
+    struct sqlite_connection *connection =
+        sqlite_connection_open(checkpointer->store, SQLITE_SERVICE, NULL, NULL);
+    pthread_mutex_lock(&checkpointer->mutex);
+    while (connection != NULL && !checkpointer->is_stopping) {
+        if (checkpointer->frames <= checkpointer->frames_done) {
+            pthread_cond_wait(&checkpointer->wake, &checkpointer->mutex);
             continue;
         }
-        wait_for_ms(self, PASS_INTERVAL_MS);
-        if (self->is_stopping)
+        wait_for_ms(checkpointer, PASS_INTERVAL_MS);
+        if (checkpointer->is_stopping)
             break;
-        if (self->is_restart_wanted) {
+        if (checkpointer->is_restart_wanted) {
             /* The lane is about to do the rest; unless it fell idle, then this pass reaches the log's end
              * anyway. */
-            self->is_restart_wanted = false;
-            self->frames_seen = self->frames;
+            checkpointer->is_restart_wanted = false;
+            checkpointer->frames_seen = checkpointer->frames;
             continue;
         }
-        self->is_running = true;
-        self->frames_seen = self->frames;
-        uint64_t log_number = self->log_number;
-        pthread_mutex_unlock(&self->mutex);
+        checkpointer->is_running = true;
+        checkpointer->frames_seen = checkpointer->frames;
+        uint64_t log_number = checkpointer->log_number;
+        pthread_mutex_unlock(&checkpointer->mutex);
         int done = run_pass(connection);
-        pthread_mutex_lock(&self->mutex);
-        self->is_running = false;
-        if (self->log_number == log_number) /* else `done` is of the log before */
-            self->frames_done = done;
+        pthread_mutex_lock(&checkpointer->mutex);
+        checkpointer->is_running = false;
+        if (checkpointer->log_number == log_number) /* else `done` is of the log before */
+            checkpointer->frames_done = done;
     }
-    pthread_mutex_unlock(&self->mutex);
+    pthread_mutex_unlock(&checkpointer->mutex);
     sqlite_connection_close(connection);
     return NULL;
 }
 
-void checkpointer_start(struct checkpointer *self)
+void checkpointer_start(struct checkpointer *checkpointer)
 {
-    self->is_started = pthread_create(&self->thread, NULL, checkpointer_main, self) == 0;
-    if (!self->is_started) /* the lane's own checkpoints still bound the log */
+    checkpointer->is_started =
+        pthread_create(&checkpointer->thread, NULL, checkpointer_main, checkpointer) == 0;
+    if (!checkpointer->is_started) /* the lane's own checkpoints still bound the log */
         log_message(LOG_ERROR, "the checkpoint thread cannot start");
 }
 
-void checkpointer_stop(struct checkpointer *self)
+void checkpointer_stop(struct checkpointer *checkpointer)
 {
-    pthread_mutex_lock(&self->mutex);
-    self->is_stopping = true;
-    pthread_cond_signal(&self->wake);
-    pthread_mutex_unlock(&self->mutex);
-    if (self->is_started)
-        pthread_join(self->thread, NULL);
-    pthread_mutex_destroy(&self->mutex);
-    pthread_cond_destroy(&self->wake);
+    pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->is_stopping = true;
+    pthread_cond_signal(&checkpointer->wake);
+    pthread_mutex_unlock(&checkpointer->mutex);
+    if (checkpointer->is_started)
+        pthread_join(checkpointer->thread, NULL);
+    pthread_mutex_destroy(&checkpointer->mutex);
+    pthread_cond_destroy(&checkpointer->wake);
 }
 
-void checkpointer_committed(struct checkpointer *self, int frames)
+void checkpointer_committed(struct checkpointer *checkpointer, int frames)
 {
-    pthread_mutex_lock(&self->mutex);
-    bool was_clean = self->frames <= self->frames_done;
-    if (frames < self->frames) { /* the log began anew */
-        self->log_number++;
-        self->frames_done = 0;
-        self->frames_seen = 0;
+    pthread_mutex_lock(&checkpointer->mutex);
+    bool was_clean = checkpointer->frames <= checkpointer->frames_done;
+    if (frames < checkpointer->frames) { /* the log began anew */
+        checkpointer->log_number++;
+        checkpointer->frames_done = 0;
+        checkpointer->frames_seen = 0;
     }
-    self->frames = frames;
-    if (was_clean || frames - self->frames_seen >= PASS_FRAMES)
-        pthread_cond_signal(&self->wake);
-    pthread_mutex_unlock(&self->mutex);
+    checkpointer->frames = frames;
+    if (was_clean || frames - checkpointer->frames_seen >= PASS_FRAMES)
+        pthread_cond_signal(&checkpointer->wake);
+    pthread_mutex_unlock(&checkpointer->mutex);
 }
 
 /* Whether the log is too long and this is the moment; then the thread is kept out. */
-static bool claim_restart(struct checkpointer *self)
+static bool claim_restart(struct checkpointer *checkpointer)
 {
-    int64_t frame_bytes = atomic_load(&self->store->page_bytes) + 24;
-    pthread_mutex_lock(&self->mutex);
-    bool is_due = self->frames * frame_bytes > (int64_t)WAL_RESTART_BYTES &&
-                  self->frames > self->frames_done && clock_monotonic_us() >= self->restart_after_us;
+    int64_t frame_bytes = atomic_load(&checkpointer->store->page_bytes) + 24;
+    pthread_mutex_lock(&checkpointer->mutex);
+    bool is_due = checkpointer->frames * frame_bytes > (int64_t)WAL_RESTART_BYTES &&
+                  checkpointer->frames > checkpointer->frames_done &&
+                  clock_monotonic_us() >= checkpointer->restart_after_us;
     if (is_due)
-        self->is_restart_wanted = true;
-    bool is_claimed = is_due && !self->is_running;
-    pthread_mutex_unlock(&self->mutex);
+        checkpointer->is_restart_wanted = true;
+    bool is_claimed = is_due && !checkpointer->is_running;
+    pthread_mutex_unlock(&checkpointer->mutex);
     return is_claimed;
 }
 
-void checkpointer_restart_log(struct checkpointer *self, struct sqlite_connection *writer)
+void checkpointer_restart_log(struct checkpointer *checkpointer, struct sqlite_connection *writer)
 {
-    if (!claim_restart(self))
+    if (!claim_restart(checkpointer))
         return;
     int64_t began_us = clock_monotonic_us();
     int in_log = 0, done = 0;
@@ -180,17 +183,17 @@ void checkpointer_restart_log(struct checkpointer *self, struct sqlite_connectio
     if (code != SQLITE_OK &&
         (code & 0xff) != SQLITE_BUSY) /* busy: a long read holds the log; it is tried again */
         sqlite_log_failure("a checkpoint failed", code, sqlite3_errstr(code), "");
-    pthread_mutex_lock(&self->mutex);
-    self->is_restart_wanted = false;
-    if (done > self->frames_done)
-        self->frames_done = done;
+    pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->is_restart_wanted = false;
+    if (done > checkpointer->frames_done)
+        checkpointer->frames_done = done;
     if (code == SQLITE_OK) {
-        self->restart_pause_us = RESTART_PAUSE_US;
+        checkpointer->restart_pause_us = RESTART_PAUSE_US;
     } else {
-        self->restart_after_us = ended_us + self->restart_pause_us;
-        if (self->restart_pause_us < RESTART_PAUSE_US_MAX)
-            self->restart_pause_us *= 2;
+        checkpointer->restart_after_us = ended_us + checkpointer->restart_pause_us;
+        if (checkpointer->restart_pause_us < RESTART_PAUSE_US_MAX)
+            checkpointer->restart_pause_us *= 2;
     }
-    pthread_cond_signal(&self->wake);
-    pthread_mutex_unlock(&self->mutex);
+    pthread_cond_signal(&checkpointer->wake);
+    pthread_mutex_unlock(&checkpointer->mutex);
 }

@@ -136,28 +136,28 @@ void sqlite_log_failure(const char *what, int code, const char *reason, const ch
 void sqlite_statement_free(struct sqlite_connection *connection, struct sqlite_rows *rows);
 enum db_result sqlite_prepare(struct db *db, const struct db_call *call);
 struct db_rows *sqlite_query(struct db *db, const struct db_call *call);
-enum db_result sqlite_next(struct db_rows *rows);
-void sqlite_close_rows(struct db_rows *rows);
+enum db_result sqlite_next(struct db_rows *base);
+void sqlite_close_rows(struct db_rows *base);
 enum db_result sqlite_run(struct db *db, const struct db_call *call);
 int64_t sqlite_changes(struct db *db);
-bool sqlite_is_null(struct db_rows *rows, int column);
-int64_t sqlite_get_integer(struct db_rows *rows, int column);
-struct uuid sqlite_get_uuid(struct db_rows *rows, int column);
-struct slice sqlite_get_bytes(struct db_rows *rows, int column, enum db_type type);
+bool sqlite_is_null(struct db_rows *base, int column);
+int64_t sqlite_get_integer(struct db_rows *base, int column);
+struct uuid sqlite_get_uuid(struct db_rows *base, int column);
+struct slice sqlite_get_bytes(struct db_rows *base, int column, enum db_type type);
 
 /* ---- sqlite_transaction.c ---- */
 
 enum db_result sqlite_transaction(struct db *db, db_closure closure, void *arg);
 /* Runs the closure in a savepoint of the writer's open transaction. DB_ERROR as well when the transaction is
  * gone. */
-enum db_result sqlite_run_in_savepoint(struct sqlite_connection *connection, db_closure closure, void *arg);
+enum db_result sqlite_run_in_savepoint(struct sqlite_connection *writer, db_closure closure, void *arg);
 /* Runs the closure as the whole of the writer's open transaction; commits nothing. */
-enum db_result sqlite_run_in_transaction(struct sqlite_connection *connection, db_closure closure, void *arg);
+enum db_result sqlite_run_in_transaction(struct sqlite_connection *writer, db_closure closure, void *arg);
 void sqlite_read_begin(struct db *db);
 void sqlite_read_end(struct db *db);
 bool sqlite_in_transaction(const struct db *db);
 /* Begins a new snapshot when the current one is too old and no rows are open. */
-void sqlite_read_renew_if_old(struct sqlite_connection *connection);
+void sqlite_read_renew_if_old(struct sqlite_connection *reader);
 
 /* ---- sqlite_store.c ---- */
 

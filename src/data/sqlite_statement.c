@@ -16,15 +16,24 @@ static struct sqlite_connection *connection_of(const struct db_rows *rows)
 
 static void list_remove(struct sqlite_list *list, struct sqlite_rows *rows)
 {
-    *(rows->previous != NULL ? &rows->previous->next : &list->first) = rows->next;
-    *(rows->next != NULL ? &rows->next->previous : &list->last) = rows->previous;
+    if (rows->previous == NULL)
+        list->first = rows->next;
+    else
+        rows->previous->next = rows->next;
+    if (rows->next == NULL)
+        list->last = rows->previous;
+    else
+        rows->next->previous = rows->previous;
 }
 
 static void list_push(struct sqlite_list *list, struct sqlite_rows *rows)
 {
     rows->previous = NULL;
     rows->next = list->first;
-    *(list->first != NULL ? &list->first->previous : &list->last) = rows;
+    if (list->last == NULL)
+        list->last = rows;
+    else
+        list->first->previous = rows;
     list->first = rows;
 }
 
@@ -69,8 +78,10 @@ void sqlite_statement_free(struct sqlite_connection *connection, struct sqlite_r
 /* Running statements cannot go, so that the cache may stand above its bound until they are closed. */
 static void shrink_cache(struct sqlite_connection *connection)
 {
-    while (connection->statement_count > DB_STATEMENTS_CACHED && connection->idle.last != NULL)
+    while (connection->statement_count > DB_STATEMENTS_CACHED && connection->idle.last != NULL) {
+        CHECK(connection->idle.last->next == NULL);
         sqlite_statement_free(connection, connection->idle.last);
+    }
 }
 
 /* ---- preparing ---- */

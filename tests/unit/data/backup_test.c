@@ -93,6 +93,19 @@ static int files_like(struct fixture *fixture, const char *part)
     return count;
 }
 
+static void copy_file(struct slice from, struct slice to)
+{
+    static char bytes[65536];
+    FILE *source = fopen(from.ptr, "rb"), *target = fopen(to.ptr, "wb");
+    assert_non_null(source);
+    assert_non_null(target);
+    size_t len;
+    while ((len = fread(bytes, 1, sizeof(bytes), source)) > 0)
+        assert_int_equal(fwrite(bytes, 1, len, target), len);
+    fclose(source);
+    assert_int_equal(fclose(target), 0);
+}
+
 static void check_ok(bool ok, struct slice complaint)
 {
     if (!ok)
@@ -175,10 +188,9 @@ static void the_log_of_a_killed_process_is_kept_too(void **state)
     check_ok(store_backup(fixture->store, copy, NULL, NULL, &fixture->arena, &complaint), complaint);
     assert_int_equal(db_run(fixture->db, &FIXTURE_COUNTER_INCREMENT, DB_ARGS(db_int(1), db_int(77))),
                      DB_DONE);
-    char command[512];
-    snprintf(command, sizeof(command), "cp '%s' '%s' && cp '%s-wal' '%s-wal'", fixture->path, killed.ptr,
-             fixture->path, killed.ptr);
-    assert_int_equal(system(command), 0);
+    copy_file(slice_from(fixture->path), killed);
+    copy_file(arena_format(&fixture->arena, "%s-wal", fixture->path),
+              arena_format(&fixture->arena, "%s-wal", killed.ptr));
     check_ok(store_verify_file(killed, &fixture->arena, &complaint), complaint);
     struct slice url = arena_format(&fixture->arena, "sqlite:%s", killed.ptr);
     check_ok(store_restore(copy, url, &fixture->arena, &kept, &complaint), complaint);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "data/db.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,13 +104,19 @@ static inline int fixture_begin(void **state)
     return 0;
 }
 
+static inline int fixture_remove(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 static inline int fixture_end(void **state)
 {
     struct fixture *fixture = *state;
     fixture_close(fixture);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf '%s'", fixture->folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(fixture->folder, fixture_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
     arena_release(&fixture->arena);
     free(fixture);
     return 0;

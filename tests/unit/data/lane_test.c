@@ -52,13 +52,13 @@ enum behaviour {
 
 struct job {
     struct lane_job lane_job;
-    enum behaviour behaviour;
     int64_t counter;
+    sem_t *done;
+    enum behaviour behaviour;
     int runs;
     enum db_result result;
     bool committed;
     bool is_done;
-    sem_t *done;
 };
 
 static enum db_result job_run(struct db *db, void *arg)
