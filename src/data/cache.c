@@ -29,6 +29,7 @@
 #define STRIPE_BUCKETS 1024
 #define TAGS_IDLE_MAX 1024 /* for each stripe */
 #define MALLOC_OVERHEAD 16
+#define FADE_US INT64_C(1000000) /* how long what faded may still be shown */
 
 static struct metric HITS =
     METRIC("souk_cache_requests_total", "Look-ups in the memory cache by their outcome", "result=\"hit\"",
@@ -47,6 +48,7 @@ struct tag {
     uint64_t hash;
     size_t references; /* entries that carry it */
     _Atomic uint64_t dropped;
+    _Atomic uint64_t faded; /* as `dropped`, for entries that are a second old */
     size_t len;
     char text[];
 };
@@ -126,8 +128,10 @@ static void idle_forget_oldest(struct stripe *stripe)
 {
     struct tag *tag = stripe->idle_last;
     uint64_t dropped = atomic_load(&tag->dropped);
-    if (dropped > stripe->floor)
-        stripe->floor = dropped;
+    uint64_t faded = atomic_load(&tag->faded);
+    uint64_t newest = dropped > faded ? dropped : faded;
+    if (newest > stripe->floor)
+        stripe->floor = newest;
     struct tag **link = tag_bucket(stripe, tag->hash);
     while (*link != tag)
         link = &(*link)->bucket_next;
@@ -196,9 +200,13 @@ static bool is_good(struct cache *cache, const struct entry *entry, int64_t now_
 {
     if (now_us >= entry->expires_us || entry->generation < atomic_load(&cache->flushed))
         return false;
-    for (size_t i = 0; i < entry->tag_count; i++)
+    bool is_old = now_us >= entry->stored_us + FADE_US;
+    for (size_t i = 0; i < entry->tag_count; i++) {
         if (atomic_load(&entry->tags[i]->dropped) > entry->generation)
             return false;
+        if (is_old && atomic_load(&entry->tags[i]->faded) > entry->generation)
+            return false;
+    }
     return true;
 }
 
@@ -415,6 +423,25 @@ void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key
     }
 }
 
+/* Numbers a drop or a fade of the tag, under its stripe's lock. */
+static struct tag *tag_touch(struct stripe *stripe, uint64_t hash, struct slice text)
+{
+    struct tag *node = tag_find(stripe, hash, text);
+    if (node == NULL)
+        return tag_add(stripe, hash, text);
+    if (node->references == 0) { /* the newest is the last to be forgotten */
+        idle_remove(stripe, node);
+        idle_add(stripe, node);
+    }
+    return node;
+}
+
+static void raise_to(_Atomic uint64_t *number, uint64_t at_least)
+{
+    if (at_least > atomic_load(number))
+        atomic_store(number, at_least);
+}
+
 void cache_drop_tag(struct cache *cache, struct slice tag)
 {
     /* The number first: a reader whose ticket is at least this one began after the commit that is told of
@@ -423,17 +450,19 @@ void cache_drop_tag(struct cache *cache, struct slice tag)
     uint64_t hash = hash64(tag);
     struct stripe *stripe = stripe_of(cache, hash);
     pthread_mutex_lock(&stripe->mutex);
-    struct tag *node = tag_find(stripe, hash, tag);
-    if (node == NULL) {
-        node = tag_add(stripe, hash, tag);
-    } else if (node->references == 0) { /* the newest drop is the last to be forgotten */
-        idle_remove(stripe, node);
-        idle_add(stripe, node);
-    }
-    if (number > atomic_load(&node->dropped))
-        atomic_store(&node->dropped, number);
+    raise_to(&tag_touch(stripe, hash, tag)->dropped, number);
     pthread_mutex_unlock(&stripe->mutex);
     metric_add(&DROPS, 1);
+}
+
+void cache_fade_tag(struct cache *cache, struct slice tag)
+{
+    uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
+    uint64_t hash = hash64(tag);
+    struct stripe *stripe = stripe_of(cache, hash);
+    pthread_mutex_lock(&stripe->mutex);
+    raise_to(&tag_touch(stripe, hash, tag)->faded, number);
+    pthread_mutex_unlock(&stripe->mutex);
 }
 
 void cache_flush(struct cache *cache)

@@ -26,4 +26,7 @@ bool cache_get(struct cache *cache, struct slice key, struct arena *arena, struc
 void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
                const struct slice *tags, size_t tag_count, int64_t seconds);
 void cache_drop_tag(struct cache *cache, struct slice tag);
+/* For what changes all the time (a hot product's stock): entries that carry the tag are shown for at most a
+ * second after they were made, so that they are made again at most once a second. */
+void cache_fade_tag(struct cache *cache, struct slice tag);
 void cache_flush(struct cache *cache);

@@ -8,6 +8,7 @@
 /* A cache tag to drop once the commit is durable. */
 struct response_drop {
     struct slice tag;
+    bool is_fade;
     struct response_drop *next;
 };
 
@@ -92,22 +93,28 @@ void response_tag(struct response *response, const char *kind, struct uuid id)
     response->tags[response->tag_count++] = tag_of(response, kind, id);
 }
 
-static void drop_add(struct response *response, struct slice tag)
+static void drop_add(struct response *response, struct slice tag, bool is_fade)
 {
     struct response_drop *drop = ARENA_NEW(response->arena, struct response_drop);
     drop->tag = tag;
+    drop->is_fade = is_fade;
     drop->next = response->drops;
     response->drops = drop;
 }
 
 void response_drop(struct response *response, const char *tag)
 {
-    drop_add(response, slice_from(tag));
+    drop_add(response, slice_from(tag), false);
 }
 
 void response_drop_id(struct response *response, const char *kind, struct uuid id)
 {
-    drop_add(response, tag_of(response, kind, id));
+    drop_add(response, tag_of(response, kind, id), false);
+}
+
+void response_fade_id(struct response *response, const char *kind, struct uuid id)
+{
+    drop_add(response, tag_of(response, kind, id), true);
 }
 
 void response_count(struct response *response, struct metric *metric, int64_t amount)
@@ -122,7 +129,9 @@ void response_count(struct response *response, struct metric *metric, int64_t am
 void response_run_effects(struct response *response, struct cache *cache)
 {
     for (const struct response_drop *drop = response->drops; drop != NULL; drop = drop->next) {
-        if (cache != NULL)
+        if (cache != NULL && drop->is_fade)
+            cache_fade_tag(cache, drop->tag);
+        else if (cache != NULL)
             cache_drop_tag(cache, drop->tag);
     }
     for (const struct response_count *count = response->counts; count != NULL; count = count->next)

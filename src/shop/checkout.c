@@ -470,6 +470,21 @@ static enum db_result checkout_place(struct db *db, void *arg)
 
 /* ---- the answer ---- */
 
+/* A sale refreshes what the cache shows of its products: at once when one is sold out, else within a second.
+ */
+static void refresh_products(struct checkout *checkout)
+{
+    for (size_t i = 0; i < checkout->line_count; i++) {
+        const struct cart_line *line = &checkout->lines[i];
+        int64_t wanted = cart_wanted(checkout->lines, checkout->line_count, line->variant_id);
+        bool is_sold_out = line->is_tracked && wanted >= line->available;
+        if (is_sold_out)
+            response_drop_id(checkout->response, "product", line->product_id);
+        else
+            response_fade_id(checkout->response, "product", line->product_id);
+    }
+}
+
 static enum http_status order_answer(struct checkout *checkout)
 {
     struct response *response = checkout->response;
@@ -479,8 +494,7 @@ static enum http_status order_answer(struct checkout *checkout)
     } else {
         response_count(response, &ORDERS_TOTAL, 1);
         response_count(response, &REVENUE_TOTAL, order->total_minor);
-        for (size_t i = 0; i < checkout->line_count; i++)
-            response_drop_id(response, "product", checkout->lines[i].product_id);
+        refresh_products(checkout);
     }
     response_location(response, "/orders/", order->id);
     order_write_as_placed(&response->json, order);
