@@ -1,0 +1,296 @@
+// The souk command beside a running server: backup and restore, migrations, users, seeds, keys.
+import assert from "node:assert/strict";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { checkBooks } from "../support/books.ts";
+import { Client, ok, refused, type Json } from "../support/client.ts";
+import { migrationsFolder } from "../support/paths.ts";
+import { Server, eventually, souk, sql, temporaryFolder, type CommandResult } from "../support/server.ts";
+import { PASSWORD, Shop, checkoutBody, everyPage, logIn, parallel, unique } from "../support/shop.ts";
+
+const good = (result: CommandResult): CommandResult => {
+    assert.equal(result.code, 0, `${result.stdout}\n${result.stderr}`);
+    return result;
+};
+
+describe("backup and restore", () => {
+    let shop: Shop;
+    before(async () => { shop = await Shop.open(); });
+    after(() => shop?.close());
+
+    test("a backup under load is whole, verifies, and restores to the same shop", async () => {
+        const product = await shop.product({ stock: 100_000 });
+        const me = await shop.register();
+        const mine = await shop.order(me.client, product, 2);
+        let isDone = false;
+        const placed: string[] = [mine.orderNumber];
+        const load = Array.from({ length: 8 }, async () => {
+            while (!isDone) placed.push((await shop.order(shop.guest, product)).orderNumber);
+        });
+        const { folder, release } = temporaryFolder();
+        try {
+            await eventually("there is load", () => placed.length > 20);
+            const before = [...placed];
+            const file = path.join(folder, "shop.backup");
+            good(await shop.server.run(["backup", file]));
+            isDone = true;
+            await Promise.all(load);
+            assert.ok(statSync(file).size > 0);
+            assert.equal(statSync(file).mode & 0o077, 0, "for nobody else to read");
+            good(await shop.server.run(["verify", file]));
+
+            const data = path.join(folder, "restored");
+            good(await souk(data, ["restore", file]));
+            const restored = await Server.start({ data });
+            try {
+                checkBooks(restored.databaseFile);
+                const client = new Client(restored.url);
+                const admin = await logIn(client, shop.admin.email);
+                const numbers = (await everyPage(admin.client, "/orders", { limit: 100 })).map((one) => one.orderNumber);
+                for (const number of before) assert.ok(numbers.includes(number), `${number} was placed before the backup`);
+                for (const number of numbers) assert.ok(placed.includes(number));
+                const order = ok(await (await logIn(client, me.email)).client.get(`/orders/${mine.id}`));
+                assert.deepEqual([order.items, order.total], [mine.items, mine.total]);
+                const cart = ok(await client.post("/cart", {}), 201);
+                ok(await client.post(`/cart/${cart.id}/items`, { productId: product.id, quantity: 1 }), 201);
+                ok(await client.post(`/checkout/${cart.id}`, checkoutBody()), 201);
+                assert.deepEqual(await restored.terminate(), { code: 0, signal: null });
+            } finally {
+                await restored.dispose();
+            }
+        } finally {
+            isDone = true;
+            release();
+        }
+    });
+
+    test("a damaged backup is found out, and never restored over a shop", async () => {
+        const { folder, release } = temporaryFolder();
+        try {
+            await shop.product();
+            const file = path.join(folder, "shop.backup");
+            good(await shop.server.run(["backup", file]));
+            const damaged: Record<string, (copy: string) => void> = {
+                "cut short": (copy) => truncateSync(copy, Math.floor(statSync(copy).size / 2)),
+                "empty": (copy) => truncateSync(copy, 0),
+                "something else": (copy) => writeFileSync(copy, "not a backup"),
+            };
+            for (const [what, spoil] of Object.entries(damaged)) {
+                const copy = path.join(folder, `${what.replaceAll(" ", "-")}.backup`);
+                copyFileSync(file, copy);
+                spoil(copy);
+                assert.notEqual((await shop.server.run(["verify", copy])).code, 0, what);
+                const data = path.join(folder, `data-${what.replaceAll(" ", "-")}`);
+                assert.notEqual((await souk(data, ["restore", copy])).code, 0, what);
+            }
+            assert.notEqual((await shop.server.run(["restore", file])).code, 0, "a running shop is not overwritten");
+            assert.notEqual((await shop.server.run(["verify", path.join(folder, "none")])).code, 0);
+            assert.notEqual((await shop.server.run(["backup", path.join(folder, "no/such/folder/file")])).code, 0);
+            ok(await shop.guest.get("/products"));
+        } finally {
+            release();
+        }
+    });
+});
+
+describe("migrations", () => {
+    const names = readdirSync(migrationsFolder).filter((name) => /\.up\.sql$/.test(name) && !/\.postgres\./.test(name)).map((name) => name.slice(0, 4)).sort();
+    const schema = (file: string) => sql(file, "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name");
+
+    test("each down restores exactly the schema before its up", async () => {
+        const { folder, release } = temporaryFolder();
+        try {
+            const data = path.join(folder, "data");
+            const file = path.join(data, "souk.db");
+            good(await souk(data, ["migrate", "up"]));
+            const full = schema(file);
+            assert.ok(full.some((one) => one.name === "orders"));
+            // down one by one, keeping what is seen; then up again, and it must be seen in reverse
+            const seen = [full];
+            for (let i = 0; i < names.length; i++) {
+                good(await souk(data, ["migrate", "down", "1", "--yes"]));
+                seen.push(schema(file));
+            }
+            assert.ok(!seen.at(-1)!.some((one) => ["users", "orders", "products", "outbox"].includes(String(one.name))), "nothing of the shop is left");
+            for (let i = names.length - 1; i >= 0; i--) assert.notDeepEqual(seen[i], seen[i + 1], `migration ${names[i]} changes something`);
+            good(await souk(data, ["migrate", "up"]));
+            assert.deepEqual(schema(file), full, "up again is the same");
+            good(await souk(data, ["migrate", "down", String(names.length), "--yes"]));
+            assert.deepEqual(schema(file), seen.at(-1));
+            good(await souk(data, ["migrate", "up"]));
+            good(await souk(data, ["migrate", "up"]));
+            assert.deepEqual(schema(file), full, "up twice does nothing the second time");
+            // half way down and up
+            good(await souk(data, ["migrate", "down", "2", "--yes"]));
+            assert.deepEqual(schema(file), seen[2]);
+            const status = good(await souk(data, ["migrate", "status"])).stdout;
+            for (const name of names) assert.ok(status.includes(name), `${name} in\n${status}`);
+            good(await souk(data, ["migrate", "up"]));
+            assert.deepEqual(schema(file), full);
+        } finally {
+            release();
+        }
+    });
+
+    test("down and reset ask first", async () => {
+        const shop = await Shop.open();
+        try {
+            const product = await shop.product();
+            await shop.server.terminate();
+            for (const args of [["migrate", "down"], ["migrate", "reset"]]) {
+                assert.notEqual((await shop.server.run(args, { input: "" })).code, 0, args.join(" "));
+                assert.notEqual((await shop.server.run(args, { input: "no\n" })).code, 0, args.join(" "));
+            }
+            assert.equal(shop.server.sql("SELECT name FROM products")[0]!.name, product.name);
+            good(await shop.server.run(["migrate", "reset", "--yes"]));
+            assert.deepEqual(shop.server.sql("SELECT name FROM products"), []);
+            await shop.server.launch();
+            assert.deepEqual(ok(await new Client(shop.server.url).get("/products")), []);
+        } finally {
+            await shop.close();
+        }
+    });
+});
+
+describe("beside a running server", () => {
+    let shop: Shop;
+    before(async () => { shop = await Shop.open(); });
+    after(() => shop?.close());
+
+    test("a user is made while orders are placed", async () => {
+        const product = await shop.product({ stock: 100_000 });
+        let isDone = false;
+        const load = Array.from({ length: 8 }, async () => {
+            let count = 0;
+            for (; !isDone; count++) await shop.order(shop.guest, product);
+            return count;
+        });
+        try {
+            const emails = Array.from({ length: 5 }, () => `${unique("staff")}@example.com`);
+            for (const email of emails) {
+                good(await shop.server.run(["user", "create", "--role", "staff", "--email", email, "--password-stdin"], { input: PASSWORD }));
+            }
+            for (const email of emails) assert.equal((await logIn(shop.guest, email)).session.user.role, "staff");
+        } finally {
+            isDone = true;
+        }
+        assert.ok((await Promise.all(load)).every((count) => count > 0), "nobody had to wait for long");
+        checkBooks(shop.server.databaseFile);
+    });
+
+    test("an existing address changes nothing and exits non-zero", async () => {
+        const me = await shop.register();
+        const again = await shop.server.run(["user", "create", "--role", "admin", "--email", me.email.toUpperCase(), "--password-stdin"], { input: "another password" });
+        assert.notEqual(again.code, 0);
+        assert.match(again.stderr, /exist|taken/i);
+        assert.equal((await logIn(shop.guest, me.email)).session.user.role, "customer");
+        refused(await shop.guest.post("/auth/login", { email: me.email, password: "another password" }), 401, "INVALID_CREDENTIALS");
+        for (const args of [["--email", "nobody"], ["--email", "a@example.com", "--role", "owner"], ["--role", "admin"]]) {
+            assert.notEqual((await shop.server.run(["user", "create", "--password-stdin", ...args], { input: PASSWORD })).code, 0, args.join(" "));
+        }
+        assert.notEqual((await shop.server.run(["user", "create", "--role", "admin", "--email", `${unique("x")}@example.com`, "--password-stdin"], { input: "short" })).code, 0);
+    });
+
+    test("the sample shop is seeded into a shop that is open", async () => {
+        good(await shop.server.run(["seed"]));
+        const categories = await everyPage(shop.guest, "/categories", { limit: 100 });
+        assert.ok(categories.length >= 8 && categories.some((one) => one.parentId !== null), "a tree");
+        const products = await everyPage(shop.guest, "/products", { limit: 100 });
+        assert.ok(products.length >= 60, String(products.length));
+        assert.ok(products.some((one) => one.variants.length > 1));
+        assert.ok(products.every((one) => one.images.length > 0 || one.name.startsWith("Product ")));
+        const orders = await everyPage(shop.admin.client, "/orders", { limit: 100 });
+        assert.ok(orders.some((one) => one.orderStatus === "delivered"), "past orders");
+        assert.deepEqual(shop.server.sql("SELECT 1 AS n FROM users WHERE password_hash IS NOT NULL AND email LIKE '%seed%'"), []);
+        checkBooks(shop.server.databaseFile);
+        await shop.order(shop.guest, products.find((one) => one.variants.length === 1 && (one.stock ?? 1) > 0)!);
+    });
+
+    test("a large shop is the same every time", async () => {
+        const { folder, release } = temporaryFolder();
+        try {
+            const list = async (name: string) => {
+                const data = path.join(folder, name);
+                good(await souk(data, ["migrate", "up"]));
+                good(await souk(data, ["seed", "--products", "2000", "--users", "50", "--orders", "200"]));
+                const file = path.join(data, "souk.db");
+                checkBooks(file);
+                assert.deepEqual(sql(file, "SELECT (SELECT COUNT(*) FROM orders) AS o, (SELECT COUNT(*) FROM users) AS u"), [{ o: 200, u: 50 }]);
+                return sql(file, "SELECT slug, price_minor, vendor FROM products ORDER BY slug");
+            };
+            const first = await list("one");
+            assert.ok(first.length >= 2000);
+            assert.deepEqual(await list("two"), first);
+        } finally {
+            release();
+        }
+    });
+
+    test("keys rotate without anybody noticing", async () => {
+        const me = await shop.register();
+        const kids = async () => ((await shop.guest.get("/.well-known/jwks.json")).body.keys as Json[]).map((key) => key.kid);
+        const kidOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[0]!, "base64url").toString()).kid as string;
+        const before = await kids();
+        assert.ok(before.includes(kidOf(me.session.accessToken)));
+        good(await shop.server.run(["keys", "rotate"]));
+        assert.match(good(await shop.server.run(["keys", "list"])).stdout, /active/);
+        const next = await eventually("a new key signs", async () => {
+            const session = await logIn(shop.guest, me.email);
+            return kidOf(session.session.accessToken) !== kidOf(me.session.accessToken) && session;
+        });
+        assert.ok((await kids()).includes(kidOf(next.session.accessToken)));
+        assert.ok((await kids()).includes(kidOf(me.session.accessToken)), "the retired key still verifies");
+        assert.equal((await me.client.get("/users/me")).status, 200);
+        assert.equal((await next.client.get("/users/me")).status, 200);
+        assert.ok(before.includes(kidOf(next.session.accessToken)), "it was published before it was used");
+    });
+
+    test("two servers on one folder: both serve, or the second says why not", async () => {
+        const result = await Promise.race([
+            Server.start({ data: shop.server.data }).then((second) => ({ second }), (error: Error) => ({ error })),
+        ]);
+        if ("error" in result) {
+            assert.match(result.error.message, /in use|running|another|lock/i);
+        } else {
+            try {
+                const product = await shop.product({ stock: 5 });
+                const clients = [shop.guest, new Client(result.second.url)];
+                const carts = await parallel(20, (i) => shop.cartOf(clients[i % 2]!, { productId: product.id, quantity: 1 }));
+                const replies = await parallel(20, (i) => clients[i % 2]!.post(`/checkout/${carts[i].id}`, checkoutBody()));
+                assert.equal(replies.filter((reply) => reply.status === 201).length, 5);
+                checkBooks(shop.server.databaseFile);
+            } finally {
+                await result.second.dispose();
+            }
+        }
+    });
+
+    test("config prints every setting and no secret", async () => {
+        const secret = "x7Vq".repeat(12);
+        const result = good(await shop.server.run(["config"], { env: { SOUK_SECRET: secret } }));
+        for (const name of ["DATABASE_URL", "SOUK_SECRET", "SOUK_LISTEN", "SOUK_RATE_LIMIT", "SOUK_TEST_PAYMENTS", "SOUK_LOG"]) assert.ok(result.stdout.includes(name), name);
+        assert.ok(!result.stdout.includes(secret));
+        assert.match(good(await shop.server.run(["version"])).stdout, /\d+\.\d+\.\d+/);
+    });
+});
+
+test("a copy of the data folder of a stopped shop is a shop", async () => {
+    const shop = await Shop.open();
+    const { folder, release } = temporaryFolder();
+    try {
+        const order = await shop.order(shop.guest, await shop.product());
+        await shop.server.terminate();
+        const data = path.join(folder, "copy");
+        cpSync(shop.server.data, data, { recursive: true });
+        for (const name of ["souk.db-wal", "souk.db-shm"]) if (existsSync(path.join(data, name))) rmSync(path.join(data, name));
+        mkdirSync(path.join(data, "other"), { recursive: true });
+        const copy = await Server.start({ data });
+        const admin = await logIn(new Client(copy.url), shop.admin.email);
+        assert.equal(ok(await admin.client.get(`/orders/${order.id}`)).orderNumber, order.orderNumber, "a clean stop leaves nothing in the log");
+        await copy.dispose();
+    } finally {
+        release();
+        await shop.close();
+    }
+});
