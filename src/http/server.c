@@ -121,8 +121,8 @@ static void note_resumed(struct slot *slot)
 
 /* ---- receiving ---- */
 
-static enum MHD_Result begin(struct server *server, struct MHD_Connection *mhd, const char *method,
-                             const char *version, void **con_cls)
+static enum MHD_Result begin(struct server *server, struct MHD_Connection *mhd, const char *url,
+                             const char *method, const char *version, void **con_cls)
 {
     struct connection *connection = connection_of(mhd);
     if (connection == NULL || atomic_load_explicit(&server->is_cutting, memory_order_relaxed))
@@ -143,7 +143,7 @@ static enum MHD_Result begin(struct server *server, struct MHD_Connection *mhd, 
     exchange->address = slice_from(connection->address);
     exchange->is_loopback = connection->is_loopback;
     struct request_head head = {.exchange = exchange};
-    request_head_read(&head, mhd, method, version);
+    request_head_read(&head, mhd, url, method, version);
     gateway_open(server->gateway, exchange);
 
     /* A reply queued at the first call closes the connection: only for what must be refused before the body.
@@ -192,10 +192,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
                                   const char *version, const char *upload_data, size_t *upload_data_size,
                                   void **con_cls)
 {
-    (void)url; /* taken apart by libmicrohttpd; the raw one is in the connection */
     struct slot *slot = *con_cls;
     if (slot == NULL)
-        return begin(cls, mhd, method, version, con_cls);
+        return begin(cls, mhd, url, method, version, con_cls); /* `url` was taken apart in place */
     switch ((enum slot_state)atomic_load(&slot->state)) {
     case SLOT_RECEIVING:
         return *upload_data_size > 0 ? receive(slot, upload_data, upload_data_size) : handle(slot);

@@ -65,6 +65,32 @@ static bool take_framing(struct request_head *head, struct slice name, struct sl
     }
 }
 
+#define LAYOUT_OF_VERSION "0.9.75"
+
+static const char HIDDEN[] = "The head holds a malformed line";
+
+/* The next piece must stand here; it ends `len` bytes on, and then come `gap` bytes until the one behind it.
+ */
+static void pass_piece(struct request_head *head, const char *piece, size_t len, size_t gap)
+{
+    if (head->at == NULL)
+        return;
+    if (piece != head->at)
+        complain(head, HIDDEN);
+    head->at = piece + len + gap;
+}
+
+static void pass_field(struct request_head *head, struct slice name, struct slice value)
+{
+    if (head->at == NULL)
+        return;
+    pass_piece(head, name.ptr, name.len, 1);
+    if (value.ptr < head->at || (size_t)(value.ptr - head->at) > HEADER_BYTES_MAX)
+        complain(head, HIDDEN); /* it was copied elsewhere, as folded lines are */
+    head->at = value.ptr;       /* only white space can lie before it: that is what libmicrohttpd skips */
+    pass_piece(head, value.ptr, value.len, 2);
+}
+
 static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
                                   const char *value, size_t value_len)
 {
@@ -72,6 +98,7 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
     struct request_head *head = cls;
     struct slice name_text = {name, name_len};
     struct slice value_text = slice_trim((struct slice){value ? value : "", value ? value_len : 0});
+    pass_field(head, name_text, (struct slice){value, value_len});
     if (!header_name_is_valid(name_text)) /* a space before the colon, for one */
         complain(head, "A header's name holds a forbidden character");
     else if (!header_value_is_valid(value_text))
@@ -98,12 +125,30 @@ static enum http_method method_of(const char *method)
     return METHOD_OTHER;
 }
 
-void request_head_read(struct request_head *head, struct MHD_Connection *mhd, const char *method,
-                       const char *version)
+/* Fields and what lies before and behind them. */
+static void take_fields(struct request_head *head, struct MHD_Connection *mhd, const char *url,
+                        const char *method, const char *version)
+{
+    bool is_layout_known = strcmp(MHD_get_version(), LAYOUT_OF_VERSION) == 0;
+    head->at = is_layout_known ? method : NULL;
+    pass_piece(head, method, strlen(method), 1);
+    pass_piece(head, url, head->exchange->target.len, 1);
+    pass_piece(head, version, strlen(version), 2);
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take_field, head);
+    if (!is_layout_known)
+        return;
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (size == NULL || head->at + 2 != method + size->header_size)
+        complain(head, HIDDEN);
+}
+
+void request_head_read(struct request_head *head, struct MHD_Connection *mhd, const char *url,
+                       const char *method, const char *version)
 {
     head->exchange->method = method_of(method);
     head->content_length = -1;
-    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take_field, head);
+    take_fields(head, mhd, url, method, version);
     bool is_1_1 = strcmp(version, "HTTP/1.1") == 0;
     if (!is_1_1 && strcmp(version, "HTTP/1.0") != 0)
         complain(head, "Only HTTP/1.1 and HTTP/1.0 are spoken here");

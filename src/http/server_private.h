@@ -100,6 +100,7 @@ struct request_head {
     unsigned hosts;
     unsigned lengths;
     unsigned encodings;
+    const char *at; /* where the next field must stand in the connection's memory; NULL: not known */
 };
-void request_head_read(struct request_head *head, struct MHD_Connection *mhd, const char *method,
-                       const char *version);
+void request_head_read(struct request_head *head, struct MHD_Connection *mhd, const char *url,
+                       const char *method, const char *version);
