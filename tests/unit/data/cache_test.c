@@ -229,6 +229,27 @@ static void nobody_is_shown_what_was_dropped(void **state)
     assert_true(atomic_load(&race.hits) > 0);
 }
 
+/* A sale fades its product: what was just made is shown on, what is a second old is not, however it was
+ * filled. */
+static void what_faded_is_shown_for_a_second(void **state)
+{
+    struct cached *cached = *state;
+    struct cache_ticket before = cache_ticket(cached->cache);
+    put(cached, before, "hot", "5 left", "product:1", NULL);
+    put(cached, before, "cold", "7 left", "product:2", NULL);
+    cache_fade_tag(cached->cache, SLICE("product:1"));
+    assert_true(get(cached, "hot", "5 left"));
+    put(cached, before, "raced", "5 left", "product:1", NULL); /* read before the sale, put after it */
+    assert_true(get(cached, "raced", "5 left"));
+    usleep(1100000);
+    assert_false(get(cached, "hot", NULL));
+    assert_false(get(cached, "raced", NULL));
+    assert_true(get(cached, "cold", "7 left"));
+    put(cached, cache_ticket(cached->cache), "hot", "4 left", "product:1", NULL);
+    usleep(1100000);
+    assert_true(get(cached, "hot", "4 left")); /* made after the fade: it stays */
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -237,6 +258,7 @@ int main(void)
         CASE(a_dropped_tag_drops_its_entries_only),
         CASE(a_fill_that_raced_a_drop_is_discarded),
         CASE(a_forgotten_drop_still_refuses),
+        CASE(what_faded_is_shown_for_a_second),
         CASE(entries_expire),
         CASE(the_bounds_hold),
         CASE(nobody_is_shown_what_was_dropped),
