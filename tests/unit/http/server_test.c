@@ -288,10 +288,12 @@ static void test_smuggling(void **state)
         struct client *client = client_open(server);
         client_send(client, ITS_OWN[i]);
         client_send(client, GET("/health"));
-        client_read(client, answer, true);
-        if (answer->status / 100 != 4)
-            fail_msg("%s\nis answered %d", ITS_OWN[i], answer->status);
-        assert_true(client_is_closed(client));
+        while (client_fill(client))
+            ; /* one page comes with its head twice */
+        int status = 0;
+        assert_int_equal(sscanf(client->text, "HTTP/1.1 %d ", &status), 1);
+        if ((status / 100 != 4 && status != 505) || strstr(client->text, "200 OK") != NULL)
+            fail_msg("%s\nis answered %s", ITS_OWN[i], client->text);
         client_close(client);
     }
     assert_int_equal(handler_calls, 0);
