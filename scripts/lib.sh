@@ -6,9 +6,13 @@ log_directory=build/log
 
 # Node 20 or newer: the system's, or the one that scripts/setup put into build/node.
 node_directory=$root/build/node/node_modules/node-linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')/bin
-if [ -x "$node_directory/node" ]; then
+use_our_node() {
+    [ -x "$node_directory/node" ] || return 0
     PATH=$node_directory:$PATH
-fi
+    # It knows only the authorities that it was built with; Debian's Node trusts the system's.
+    export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}
+}
+use_our_node
 
 say() { printf '%s\n' "$*"; }
 # What went wrong, then what to do about it, one argument a line.
