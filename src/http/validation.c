@@ -228,9 +228,10 @@ bool input_decode(const struct input_rule *rule, const struct raw_input *raw, st
                   void **input, struct field_errors *errors)
 {
     struct decoder decoder = {.arena = arena, .errors = errors};
-    char *base = rule->size > 0 ? arena_alloc_zero(arena, rule->size) : NULL;
+    /* An operation without input gets a byte that nobody reads, so that `base` is never NULL below. */
+    char *base = arena_alloc_zero(arena, rule->size > 0 ? rule->size : 1);
     errors->count = 0;
-    *input = base;
+    *input = rule->size > 0 ? base : NULL;
     CHECK(raw->path_count == rule->path_count); /* the router matched this very path */
     for (size_t i = 0; i < rule->path_count; i++)
         decode_parameter(&decoder, &rule->path[i], raw->path_values[i], base);

@@ -151,8 +151,6 @@ static void refuse_number(struct json_document *document, struct arena *arena, s
     walk_text(&walk, read);
     struct slice path = walk_path(&walk, arena);
     char before = start > 0 ? read.ptr[start - 1] : ' ';
-    if (before == '-' && start > 1 && (read.ptr[start - 2] == 'e' || read.ptr[start - 2] == 'E'))
-        before = 'e';
     if (before == '-')
         refuse(document, "MIN", path, SLICE("must be at least -9223372036854775808"));
     else if (before == 'e' || before == 'E' || before == '+' || before == '.')

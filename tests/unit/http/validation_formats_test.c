@@ -100,12 +100,12 @@ static void test_the_tables_are_whole(void **state)
     (void)state;
     size_t currencies = 0;
     size_t countries = 0;
-    for (char a = 'A'; a <= 'Z'; a++) {
-        for (char b = 'A'; b <= 'Z'; b++) {
-            const char pair[] = {a, b};
+    for (int a = 'A'; a <= 'Z'; a++) {
+        for (int b = 'A'; b <= 'Z'; b++) {
+            const char pair[] = {(char)a, (char)b};
             countries += country_is_known((struct slice){pair, sizeof(pair)});
-            for (char c = 'A'; c <= 'Z'; c++) {
-                const char triple[] = {a, b, c};
+            for (int c = 'A'; c <= 'Z'; c++) {
+                const char triple[] = {(char)a, (char)b, (char)c};
                 currencies += currency_is_known((struct slice){triple, sizeof(triple)});
             }
         }

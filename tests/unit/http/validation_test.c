@@ -29,6 +29,7 @@ struct part_list {
     size_t count;
 };
 
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): laid out as the generator lays structs out */
 struct thing_input {
     struct uuid id;
     int64_t limit;
@@ -66,6 +67,10 @@ struct thing_input {
     bool has_labels;
     struct slice order_number;
     bool has_order_number;
+    struct slice line;
+    bool has_line;
+    struct uuid_list ids;
+    bool has_ids;
 };
 
 #define AT(member) .offset = offsetof(struct thing_input, member)
@@ -116,6 +121,7 @@ static const struct field_rule part_fields[] = {
 static const struct object_rule part_rule = {.fields = part_fields, .count = COUNT_OF(part_fields)};
 static const struct field_rule parts_item = {.kind = FIELD_OBJECT, .object = &part_rule};
 static const struct field_rule tags_item = {.kind = FIELD_TEXT, .minimum = 1, .maximum = 5};
+static const struct field_rule ids_item = {.kind = FIELD_UUID};
 static const struct map_rule facts_map = {.scalars = MAP_STRING | MAP_NUMBER | MAP_BOOLEAN,
                                           .key_length_max = 5,
                                           .value_length_max = 6,
@@ -162,6 +168,14 @@ static const struct field_rule body_fields[] = {
      .format = TEXT_ORDER_NUMBER,
      .maximum = 40,
      OPTIONAL(order_number)},
+    {.name = "line", .kind = FIELD_TEXT, .maximum = TEXT_LINE_MAX, OPTIONAL(line)},
+    {.name = "ids",
+     .kind = FIELD_ARRAY,
+     .maximum = 3,
+     .item = &ids_item,
+     .item_size = sizeof(struct uuid),
+     .is_unique = true,
+     OPTIONAL(ids)},
 };
 static const struct object_rule body_rule = {.fields = body_fields, .count = COUNT_OF(body_fields)};
 static const struct input_rule thing_rule = {
@@ -177,8 +191,10 @@ static const struct input_rule thing_rule = {
 /* ---- decoding in a test ---- */
 
 #define GOOD_ID "0190a5c8-1b7e-7cc3-a0d4-5f3b6c1e2a10"
+#define OTHER_ID "0190a5c8-1b7e-7cc3-a0d4-5f3b6c1e2a11"
 #define GOOD_BODY "{\"name\":\"Ada\"}"
 #define QUERY_MAX 4
+#define NAME_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xC3\xA9"
 
 struct sample {
     struct slice id;
@@ -396,6 +412,9 @@ static void test_rules_of_the_body(void **state)
         {"{\"name\":\"a\\u00a0b\"}", ""},
         {"{\"name\":\"Ada\",\"note\":\"a\\u001bb\"}",
          "note CONTROL_CHARACTER must not contain control characters"},
+        {"{\"name\":\"Ada\",\"note\":\"a\\r\\n\\tb\"}", ""},
+        {"{\"name\":\"Ada\",\"line\":\"a\\tb\"}",
+         "line CONTROL_CHARACTER must not contain control characters"},
         {"{\"name\":\"Ada\",\"count\":100}", "count MAX must be at most 99"},
         {"{\"name\":\"Ada\",\"count\":-6}", "count MIN must be at least -5"},
         {"{\"name\":\"Ada\",\"count\":1.0}", "count TYPE must be an integer"},
@@ -446,6 +465,11 @@ static void test_rules_of_nested_values(void **state)
         {"{\"name\":\"Ada\",\"tags\":[\"toolong\",\"\"]}",
          "tags[0] MAX_LENGTH must have at most 5 characters\ntags[1] MIN_LENGTH must have at least 1 characters"},
         {"{\"name\":\"Ada\",\"tags\":[\"a\",\"b\",\"a\"]}", "tags[2] DUPLICATE must differ from the others"},
+        {"{\"name\":\"Ada\",\"ids\":[\"" GOOD_ID "\",\"" OTHER_ID "\"]}", ""},
+        {"{\"name\":\"Ada\",\"ids\":[\"" GOOD_ID "\",\"" OTHER_ID "\",\"" GOOD_ID "\"]}",
+         "ids[2] DUPLICATE must differ from the others"},
+        {"{\"name\":\"Ada\",\"ids\":[\"x\",\"x\"]}",
+         "ids[0] FORMAT must be a UUID\nids[1] FORMAT must be a UUID"},
         {"{\"name\":\"Ada\",\"facts\":[]}", "facts TYPE must be an object"},
         {"{\"name\":\"Ada\",\"facts\":{\"a\":null,\"b\":[],\"c\":{}}}",
          "facts.a TYPE must be a string, a number, true or false\n"
@@ -506,6 +530,8 @@ static void test_what_the_parser_refuses_names_its_field(void **state)
          "parts[1].quantity MAX must be at most 9223372036854775807"},
         {"{\"tags\":[1, 99999999999999999999]}", "tags[1] MAX must be at most 9223372036854775807"},
         {"{\"facts\":{\"a\":1e999}}", "facts.a MAX is a number that is too large"},
+        {"{\"facts\":{\"a\":-1E999}}", "facts.a MAX is a number that is too large"},
+        {"{\"facts\":{\"a\":1e+999}}", "facts.a MAX is a number that is too large"},
         {"99999999999999999999", "body MAX must be at most 9223372036854775807"},
     };
     expect_body_cases(cases, COUNT_OF(cases));
@@ -534,14 +560,19 @@ static void test_depth_and_size(void **state)
     sample = sample_of_body(SLICE("{\"name\":\"Ada\",\"note\":\"[[[[[[[[[[[[[[[[[[[[\\\"[[[[\"}"));
     expect_errors(&sample, "");
 
-    size_t len = (size_t)2 * JSON_INPUT_VALUES_MAX + 3;
-    char *text = malloc(len);
+    /* [1,1,...,1]: the array itself is a value, too */
+    size_t ones = JSON_INPUT_VALUES_MAX - 1;
+    char *text = malloc(2 * ones + 3);
     assert_non_null(text);
-    for (size_t i = 0; i < len; i++)
-        text[i] = i % 2 == 0 ? '1' : ',';
     text[0] = '[';
-    text[len - 1] = ']';
-    sample = sample_of_body((struct slice){text, len});
+    for (size_t i = 0; i <= ones; i++)
+        memcpy(text + 1 + 2 * i, "1,", 2);
+    text[2 * ones] = ']';
+    sample = sample_of_body((struct slice){text, 2 * ones + 1});
+    expect_errors(&sample, "body TYPE must be a JSON object");
+    text[2 * ones] = ',';
+    text[2 * ones + 2] = ']';
+    sample = sample_of_body((struct slice){text, 2 * ones + 3});
     expect_errors(&sample, "body MAX_ITEMS must have at most 20000 values");
     free(text);
 }
@@ -684,6 +715,15 @@ static void test_long_invented_names_are_cut_between_characters(void **state)
                      1 + 21 * 3); /* at most 64 bytes, a whole number of characters */
 }
 
+static void test_the_longest_name_that_is_shown_whole(void **state)
+{
+    (void)state;
+    const struct sample sample =
+        sample_of_body(SLICE("{\"name\":\"Ada\",\"" NAME_64 "\":1,\"" NAME_64 "b\":1}"));
+    expect_errors(&sample, NAME_64 " UNKNOWN is not a field of this request\n" NAME_64
+                                   " UNKNOWN is not a field of this request");
+}
+
 /* ---- operations without a body, with an optional one, with a least number of fields ---- */
 
 static void test_operation_without_a_body(void **state)
@@ -766,6 +806,7 @@ int main(void)
         cmocka_unit_test(test_path_query_and_body_are_refused_together),
         cmocka_unit_test(test_no_more_errors_than_the_limit),
         cmocka_unit_test(test_long_invented_names_are_cut_between_characters),
+        cmocka_unit_test(test_the_longest_name_that_is_shown_whole),
         cmocka_unit_test(test_operation_without_a_body),
         cmocka_unit_test(test_optional_body),
         cmocka_unit_test(test_least_number_of_fields),
