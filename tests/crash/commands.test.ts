@@ -38,10 +38,10 @@ describe("backup and restore", () => {
             await Promise.all(load);
             assert.ok(statSync(file).size > 0);
             assert.equal(statSync(file).mode & 0o077, 0, "for nobody else to read");
-            good(await shop.server.run(["verify", file]));
 
             const data = path.join(folder, "restored");
-            good(await souk(data, ["restore", file]));
+            good(await souk(data, ["restore", file, "--yes"]));
+            copyFileSync(path.join(shop.server.data, "secret"), path.join(data, "secret")); // is not in the backup, as documented
             const restored = await Server.start({ data });
             try {
                 checkBooks(restored.databaseFile);
@@ -80,12 +80,13 @@ describe("backup and restore", () => {
                 const copy = path.join(folder, `${what.replaceAll(" ", "-")}.backup`);
                 copyFileSync(file, copy);
                 spoil(copy);
-                assert.notEqual((await shop.server.run(["verify", copy])).code, 0, what);
                 const data = path.join(folder, `data-${what.replaceAll(" ", "-")}`);
-                assert.notEqual((await souk(data, ["restore", copy])).code, 0, what);
+                assert.notEqual((await souk(data, ["restore", copy, "--yes"])).code, 0, what);
+                assert.ok(!existsSync(path.join(data, "souk.db")), what);
             }
-            assert.notEqual((await shop.server.run(["restore", file])).code, 0, "a running shop is not overwritten");
-            assert.notEqual((await shop.server.run(["verify", path.join(folder, "none")])).code, 0);
+            assert.notEqual((await shop.server.run(["restore", file, "--yes"])).code, 0, "a running shop is not overwritten");
+            assert.notEqual((await souk(path.join(folder, "none"), ["restore", path.join(folder, "no.backup"), "--yes"])).code, 0);
+            assert.notEqual((await shop.server.run(["backup", file])).code, 0, "an older backup is not overwritten");
             assert.notEqual((await shop.server.run(["backup", path.join(folder, "no/such/folder/file")])).code, 0);
             ok(await shop.guest.get("/products"));
         } finally {
@@ -183,7 +184,7 @@ describe("beside a running server", () => {
         const me = await shop.register();
         const again = await shop.server.run(["user", "create", "--role", "admin", "--email", me.email.toUpperCase(), "--password-stdin"], { input: "another password" });
         assert.notEqual(again.code, 0);
-        assert.match(again.stderr, /exist|taken/i);
+        assert.match(again.stderr, /already/);
         assert.equal((await logIn(shop.guest, me.email)).session.user.role, "customer");
         refused(await shop.guest.post("/auth/login", { email: me.email, password: "another password" }), 401, "INVALID_CREDENTIALS");
         for (const args of [["--email", "nobody"], ["--email", "a@example.com", "--role", "owner"], ["--role", "admin"]]) {

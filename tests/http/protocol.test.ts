@@ -43,8 +43,9 @@ describe("methods", () => {
             const get = await judged(shop.server.port, "GET", path);
             const head = await judged(shop.server.port, "HEAD", path);
             assert.equal(head.status, get.status);
-            if (path !== "/metrics") assert.equal(head.headers.get("content-length"), String(get.bytes.length), path);
             assert.equal(head.headers.get("content-type"), get.headers.get("content-type"));
+            if (path === "/metrics") continue; // never the same twice
+            assert.equal(head.headers.get("content-length"), String(get.bytes.length), path);
             assert.equal(head.headers.get("etag"), get.headers.get("etag"));
         }
         assert.equal((await judged(shop.server.port, "HEAD", `/products/${newId()}`)).status, 404);
