@@ -10,7 +10,7 @@ import { mailedToken } from "../support/mail.ts";
 let shop: Shop;
 let guest: Client;
 before(async () => {
-    shop = await Shop.open();
+    shop = await Shop.open({ env: { SOUK_JOB_INTERVAL_MS: "50" } });
     guest = shop.guest;
 });
 after(() => shop?.close());

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ok, refused, type Json } from "../support/client.ts";
 import { eventually, sqlNumber, uuidBlob } from "../support/server.ts";
+import { mailsTo } from "../support/mail.ts";
 import { CARD_APPROVED, Shop, cardBody, createCart, usd } from "../support/shop.ts";
 
 const DAY = 24 * 3600 * 1000;
@@ -102,6 +103,22 @@ test("an order leaves a message in the outbox, in the transaction that placed it
     const order = await shop.order(shop.guest, await shop.product());
     const messages = shop.server.sql(`SELECT topic FROM outbox WHERE payload LIKE '%${order.id}%'`);
     assert.ok(messages.some((one) => one.topic === "order.placed"), JSON.stringify(messages));
+});
+
+test("the customer is mailed what happens to the order, once each", async () => {
+    const me = await shop.register();
+    const cart = await shop.cartOf(me.client, { productId: (await shop.product({ name: "Brûlée torch" })).id, quantity: 2 });
+    const order = ok(await me.client.post(`/checkout/${cart.id}`, cardBody(CARD_APPROVED, { email: me.email })), 201);
+    await shop.act(order, "confirm");
+    await shop.act(order, "ship", { carrier: "DHL", trackingNumber: "JD0146" });
+    const about = () => mailsTo(shop.server, me.email).filter((text) => text.includes(order.orderNumber));
+    await eventually("the parcel is announced", () => about().some((text) => text.includes("JD0146")));
+    await eventually("nothing waits in the outbox", () => left("outbox", "due_at IS NOT NULL") === 0);
+    const placed = about().filter((text) => text.includes("Brûlée torch"));
+    assert.ok(placed.length >= 1, about().join("\n---\n"));
+    const subjects = about().map((text) => /^Subject: (.*)$/m.exec(text)?.[1]);
+    assert.equal(new Set(subjects).size, subjects.length, `each only once: ${subjects.join(", ")}`);
+    for (const text of about()) assert.ok(!text.includes(CARD_APPROVED));
 });
 
 test("a server without jobs leaves holds alone", async () => {
