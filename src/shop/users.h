@@ -6,8 +6,11 @@
 #include "contract/inputs.h"
 #include "data/db.h"
 
-/* What two spellings of one mailbox have in common: case folded, accents kept. For look-ups and uniqueness. */
+/* What two spellings of one mailbox have in common: case folded, accents kept. For look-ups and uniqueness.
+ */
 struct slice email_fold(struct arena *arena, struct slice email);
+/* What accounts are sorted and searched by: last and first name, folded, cut to SORT_KEY_BYTES_MAX. */
+struct slice user_name_sort(struct arena *arena, struct slice first_name, struct slice last_name);
 
 struct new_user {
     struct slice email;         /* as typed; checked by the caller */
@@ -18,7 +21,8 @@ struct new_user {
     bool is_email_verified;
 };
 
-/* DB_DONE with *id; DB_CONFLICT when the e-mail address is taken; DB_ERROR. Inside a transaction. */
+/* DB_DONE with *id; DB_CONFLICT when the e-mail address is taken (the transaction lives on); DB_ERROR. Inside
+ * a transaction. */
 enum db_result user_insert(struct db *db, struct arena *arena, const struct new_user *user, int64_t now_ms,
                            struct uuid *id);
 /* The contract's User. DB_ROW when written, DB_DONE when there is none. *version may be NULL. */

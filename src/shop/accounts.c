@@ -1,0 +1,483 @@
+/* The local identity provider: the endpoints under /auth.
+ *
+ * Hashing takes 24 ms of a core, so it happens on the password pool and outside any transaction: read, hash
+ * or verify, then one transaction whose UPDATE carries the hash that was verified. A log-in that fails
+ * answers the same after the same time, whatever was wrong. */
+#include "shop/accounts.h"
+
+#include "auth/password.h"
+#include "base/metrics.h"
+#include "contract/handlers.h"
+#include "data/outbox.h"
+#include "shop/accounts_session.h"
+#include "shop/cart.h"
+#include "shop/users.h"
+
+#define CONFLICT_TRIES 3 /* a cart that somebody else changes at the same moment */
+
+static struct metric LOGINS_GOOD =
+    METRIC("souk_logins_total", "Log-ins with a password", "result=\"good\"", METRIC_COUNTER);
+static struct metric LOGINS_REFUSED =
+    METRIC("souk_logins_total", "Log-ins with a password", "result=\"refused\"", METRIC_COUNTER);
+static struct metric REGISTRATIONS =
+    METRIC("souk_registrations_total", "Accounts opened", NULL, METRIC_COUNTER);
+
+/* ---- what registering and logging in share ---- */
+
+/* An account that its owner enters now. Filled anew by each run of the transaction. */
+struct entrance {
+    struct request *request;
+    struct slice email;
+    struct slice first_name, last_name; /* of a new account */
+    bool has_cart;
+    struct uuid guest_cart_id;
+    struct uuid user_id;
+    struct slice verified_hash; /* of a log-in: what the password was held against */
+    struct slice hash;          /* what is to be stored */
+    bool is_refused;            /* the address is taken, or the password changed meanwhile */
+    struct session_answer answer;
+};
+
+/* Takes the guest's cart along. One that is unknown, another's or at its end is left alone. */
+static enum db_result cart_take_along(struct db *db, struct entrance *entrance)
+{
+    struct cart guest;
+    entrance->answer.cart_id = (struct uuid){{0}};
+    if (!entrance->has_cart)
+        return DB_DONE;
+    enum db_result result = cart_read(db, entrance->guest_cart_id, &guest);
+    if (result != DB_ROW)
+        return result;
+    if (guest.has_user || guest.status != CART_STATUS_ACTIVE)
+        return DB_DONE;
+    return cart_merge(db, entrance->request->arena, guest.id, entrance->user_id, entrance->request->now_ms,
+                      &entrance->answer.cart_id);
+}
+
+static enum db_result session_begin(struct db *db, struct request *request, struct uuid user_id,
+                                    struct session_answer *answer)
+{
+    enum db_result result = session_open(db, request->arena, user_id, answer->is_cookie, request->now_ms,
+                                         request->services->config->refresh_token_seconds, &answer->grant);
+    return result == DB_DONE ? session_answer_read(request, db, answer) : result;
+}
+
+/* Runs the transaction, again when only a cart was in the way. */
+static enum db_result entrance_commit(struct entrance *entrance, db_closure closure)
+{
+    enum db_result result = DB_CONFLICT;
+    for (int i = 0; i < CONFLICT_TRIES && result == DB_CONFLICT; i++) {
+        entrance->is_refused = false;
+        result = db_transaction(entrance->request->db, closure, entrance);
+        if (entrance->is_refused)
+            break;
+    }
+    return result;
+}
+
+static enum http_status refuse_without_memory(struct response *response)
+{
+    enum http_status status = problem(response, PROBLEM_UNAVAILABLE, "The shop is busy; try again");
+    response_header(response, "Retry-After", SLICE("1"));
+    return status;
+}
+
+/* ---- POST /auth/register ---- */
+
+static enum db_result registered_message(struct request *request, struct db *db, struct uuid user_id)
+{
+    char id[UUID_TEXT_LEN];
+    uuid_format(user_id, id);
+    return outbox_append(db, "user.registered",
+                         arena_format(request->arena, "{\"userId\":\"%.*s\"}", UUID_TEXT_LEN, id),
+                         request->now_ms);
+}
+
+static enum db_result register_commit(struct db *db, void *arg)
+{
+    struct entrance *entrance = arg;
+    struct request *request = entrance->request;
+    const struct new_user user = {
+        .email = entrance->email,
+        .password_hash = entrance->hash,
+        .first_name = entrance->first_name,
+        .last_name = entrance->last_name,
+        .role = ROLE_CUSTOMER, /* nobody gives themselves another */
+    };
+    enum db_result result = user_insert(db, request->arena, &user, request->now_ms, &entrance->user_id);
+    entrance->is_refused = result == DB_CONFLICT;
+    if (result == DB_DONE)
+        result = registered_message(request, db, entrance->user_id);
+    if (result == DB_DONE)
+        result = account_token_send(request, db, entrance->user_id, ACCOUNT_VERIFY_EMAIL);
+    if (result == DB_DONE)
+        result = cart_take_along(db, entrance);
+    if (result == DB_DONE)
+        result = session_begin(db, request, entrance->user_id, &entrance->answer);
+    return result;
+}
+
+enum http_status auth_register(struct request *request, struct response *response)
+{
+    const struct auth_register_input *input = request->input;
+    struct entrance *entrance = ARENA_NEW(request->arena, struct entrance);
+    *entrance = (struct entrance){
+        .request = request,
+        .email = input->email,
+        .first_name = input->first_name,
+        .last_name = input->last_name,
+        .has_cart = input->has_cart_id,
+        .guest_cart_id = input->cart_id,
+        .hash = password_hash(request->arena, input->password),
+        .answer.is_cookie = input->session == SESSION_MODE_COOKIE,
+    };
+    if (slice_is_absent(entrance->hash))
+        return refuse_without_memory(response);
+    enum db_result result = entrance_commit(entrance, register_commit);
+    if (entrance->is_refused)
+        return problem(response, PROBLEM_EMAIL_TAKEN,
+                       "There is an account with this address; log in instead");
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    response_count(response, &REGISTRATIONS, 1);
+    response_location(response, "/users/", entrance->user_id);
+    return session_answer_write(request, response, &entrance->answer, HTTP_STATUS_CREATED);
+}
+
+/* ---- POST /auth/login ---- */
+
+DB_STATEMENT(PASSWORD_BY_EMAIL) = {
+    .sql = "SELECT id, password_hash, status = 'active' FROM users"
+           " WHERE email_folded = $1 AND deleted_at IS NULL",
+    .params = {DB_TEXT},
+    .columns = {DB_UUID, DB_TEXT, DB_BOOL},
+};
+
+/* Whose address it is and the hash to hold the password against; absent when there is no account, no
+ * password, or the account is disabled. DB_DONE or DB_ERROR. */
+static enum db_result password_find(struct request *request, struct slice email, struct uuid *user_id,
+                                    struct slice *hash)
+{
+    *hash = SLICE_ABSENT;
+    struct db_rows *rows =
+        db_query(request->db, &PASSWORD_BY_EMAIL, DB_ARGS(db_text(email_fold(request->arena, email))));
+    enum db_result result = db_next(rows);
+    if (result != DB_ROW)
+        return result;
+    *user_id = db_get_uuid(rows, 0);
+    if (db_get_bool(rows, 2))
+        *hash = db_copy_text(rows, 1, request->arena);
+    db_close(rows);
+    return DB_DONE;
+}
+
+/* The account is as it was when the password was verified. */
+DB_STATEMENT(LOGIN_RECORD) = {
+    .sql = "UPDATE users SET last_login_at = $4, password_hash = $3"
+           " WHERE id = $1 AND password_hash = $2 AND status = 'active' AND deleted_at IS NULL",
+    .params = {DB_UUID, DB_TEXT, DB_TEXT, DB_TIME},
+};
+
+static enum db_result login_commit(struct db *db, void *arg)
+{
+    struct entrance *entrance = arg;
+    struct request *request = entrance->request;
+    enum db_result result = db_change(db, &LOGIN_RECORD,
+                                      DB_ARGS(db_uuid(entrance->user_id), db_text(entrance->verified_hash),
+                                              db_text(entrance->hash), db_time(request->now_ms)));
+    entrance->is_refused = result == DB_CONFLICT;
+    if (result == DB_DONE)
+        result = cart_take_along(db, entrance);
+    if (result == DB_DONE)
+        result = session_begin(db, request, entrance->user_id, &entrance->answer);
+    return result;
+}
+
+static enum http_status refuse_credentials(struct response *response)
+{
+    enum http_status status = problem(response, PROBLEM_INVALID_CREDENTIALS,
+                                      "There is no account with this address and password that can be used");
+    response_count(response, &LOGINS_REFUSED, 1);
+    return status;
+}
+
+enum http_status auth_login(struct request *request, struct response *response)
+{
+    const struct auth_login_input *input = request->input;
+    struct entrance *entrance = ARENA_NEW(request->arena, struct entrance);
+    *entrance = (struct entrance){
+        .request = request,
+        .has_cart = input->has_cart_id,
+        .guest_cart_id = input->cart_id,
+        .answer.is_cookie = input->session == SESSION_MODE_COOKIE,
+    };
+    enum db_result result =
+        password_find(request, input->email, &entrance->user_id, &entrance->verified_hash);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (!password_verify(entrance->verified_hash, input->password))
+        return refuse_credentials(response);
+    entrance->hash = entrance->verified_hash;
+    if (password_needs_rehash(entrance->verified_hash)) {
+        struct slice better = password_hash(request->arena, input->password);
+        if (!slice_is_absent(better)) /* else at another log-in */
+            entrance->hash = better;
+    }
+    result = entrance_commit(entrance, login_commit);
+    if (entrance->is_refused)
+        return refuse_credentials(response);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    response_count(response, &LOGINS_GOOD, 1);
+    return session_answer_write(request, response, &entrance->answer, HTTP_STATUS_OK);
+}
+
+/* ---- POST /auth/refresh ---- */
+
+struct renewal {
+    struct request *request;
+    struct slice refresh_token;
+    enum refresh_outcome outcome;
+    struct session_answer answer;
+};
+
+/* Commits whatever the outcome: a token that was used twice has revoked its session. */
+static enum db_result refresh_commit(struct db *db, void *arg)
+{
+    struct renewal *renewal = arg;
+    struct request *request = renewal->request;
+    enum db_result result = session_refresh(db, request->arena, renewal->refresh_token, request->now_ms,
+                                            request->services->config->refresh_token_seconds,
+                                            &renewal->outcome, &renewal->answer.grant);
+    if (result != DB_DONE || renewal->outcome != REFRESH_GRANTED)
+        return result;
+    return session_answer_read(request, db, &renewal->answer);
+}
+
+enum http_status auth_refresh(struct request *request, struct response *response)
+{
+    const struct auth_refresh_input *input = request->input;
+    struct renewal renewal = {.request = request, .refresh_token = input->refresh_token};
+    renewal.answer.is_cookie = !input->has_refresh_token && !slice_is_absent(request->refresh_cookie);
+    if (renewal.answer.is_cookie) {
+        enum http_status refusal = refuse_foreign_origin(request, response);
+        if (refusal != 0)
+            return refusal;
+        renewal.refresh_token = request->refresh_cookie;
+    }
+    enum db_result result = DB_DONE;
+    if (!slice_is_absent(renewal.refresh_token))
+        result = db_transaction(request->db, refresh_commit, &renewal);
+    else
+        renewal.outcome = REFRESH_UNKNOWN;
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (renewal.outcome != REFRESH_GRANTED)
+        return problem_with_status(response, PROBLEM_INVALID_TOKEN, HTTP_STATUS_UNAUTHORIZED,
+                                   "There is no refresh token, or it is not good any more; log in again");
+    return session_answer_write(request, response, &renewal.answer, HTTP_STATUS_OK);
+}
+
+/* ---- POST /auth/logout ---- */
+
+static enum db_result session_end_of_token(struct request *request, struct slice refresh_token)
+{
+    struct uuid session_id;
+    struct uuid user_id;
+    enum db_result result = session_of_token(request->db, refresh_token, &session_id, &user_id);
+    return result == DB_ROW ? session_revoke(request->db, session_id, request->now_ms) : result;
+}
+
+/* Ends every session that the request names. What was ended before, or never was, is ended all the same. */
+enum http_status auth_logout(struct request *request, struct response *response)
+{
+    const struct auth_logout_input *input = request->input;
+    bool is_cookie = !input->has_refresh_token && !slice_is_absent(request->refresh_cookie);
+    if (is_cookie) {
+        enum http_status refusal = refuse_foreign_origin(request, response);
+        if (refusal != 0)
+            return refusal;
+    }
+    enum db_result result = DB_DONE;
+    if (principal_is_user(&request->principal))
+        result = session_revoke(request->db, request->principal.session_id, request->now_ms);
+    if (result == DB_DONE && input->has_refresh_token)
+        result = session_end_of_token(request, input->refresh_token);
+    if (result == DB_DONE && is_cookie)
+        result = session_end_of_token(request, request->refresh_cookie);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (is_cookie)
+        refresh_cookie_clear(request, response);
+    return HTTP_STATUS_NO_CONTENT;
+}
+
+/* ---- POST /auth/password ---- */
+
+DB_STATEMENT(PASSWORD_OF_USER) = {
+    .sql = "SELECT u.password_hash, s.is_cookie FROM users u JOIN sessions s ON s.user_id = u.id"
+           " WHERE u.id = $1 AND s.id = $2 AND u.status = 'active' AND u.deleted_at IS NULL",
+    .params = {DB_UUID, DB_UUID},
+    .columns = {DB_TEXT, DB_BOOL},
+};
+
+DB_STATEMENT(PASSWORD_CHANGE) = {
+    .sql = "UPDATE users SET password_hash = $3"
+           " WHERE id = $1 AND password_hash = $2 AND status = 'active' AND deleted_at IS NULL",
+    .params = {DB_UUID, DB_TEXT, DB_TEXT},
+};
+
+struct password_change {
+    struct request *request;
+    struct slice verified_hash;
+    struct slice hash;
+    struct session_answer answer; /* of the same kind as the session that asks */
+};
+
+/* What knew the old password, or was mailed before, is good no more. */
+static enum db_result access_end(struct db *db, struct uuid user_id, int64_t now_ms)
+{
+    enum db_result result = sessions_revoke_of_user(db, user_id, (struct uuid){{0}}, now_ms);
+    return result == DB_DONE ? account_tokens_end(db, user_id, ACCOUNT_RESET_PASSWORD, now_ms) : result;
+}
+
+static enum db_result password_change_commit(struct db *db, void *arg)
+{
+    struct password_change *change = arg;
+    struct request *request = change->request;
+    struct uuid user_id = request->principal.user_id;
+    enum db_result result =
+        db_change(db, &PASSWORD_CHANGE,
+                  DB_ARGS(db_uuid(user_id), db_text(change->verified_hash), db_text(change->hash)));
+    if (result == DB_DONE)
+        result = access_end(db, user_id, request->now_ms);
+    if (result == DB_DONE)
+        result = session_begin(db, request, user_id, &change->answer);
+    return result;
+}
+
+enum http_status auth_password_change(struct request *request, struct response *response)
+{
+    const struct auth_password_change_input *input = request->input;
+    struct password_change change = {.request = request};
+    struct db_rows *rows =
+        db_query(request->db, &PASSWORD_OF_USER,
+                 DB_ARGS(db_uuid(request->principal.user_id), db_uuid(request->principal.session_id)));
+    enum db_result result = db_next(rows);
+    if (result == DB_ERROR)
+        return problem_database(response, result);
+    if (result == DB_ROW) {
+        change.verified_hash = db_copy_text(rows, 0, request->arena);
+        change.answer.is_cookie = db_get_bool(rows, 1);
+        db_close(rows);
+    }
+    if (!password_verify(change.verified_hash, input->current_password))
+        return problem_field(response, "currentPassword", "WRONG", "is not the password of this account");
+    change.hash = password_hash(request->arena, input->new_password);
+    if (slice_is_absent(change.hash))
+        return refuse_without_memory(response);
+    result = db_transaction(request->db, password_change_commit, &change);
+    if (result != DB_DONE) /* a conflict: somebody else changed it while we were hashing */
+        return problem_database(response, result);
+    return session_answer_write(request, response, &change.answer, HTTP_STATUS_OK);
+}
+
+/* ---- POST /auth/password/forgot and /auth/password/reset ---- */
+
+DB_STATEMENT(ACTIVE_BY_EMAIL) = {
+    .sql = "SELECT id FROM users WHERE email_folded = $1 AND status = 'active' AND deleted_at IS NULL",
+    .params = {DB_TEXT},
+    .columns = {DB_UUID},
+};
+
+enum http_status auth_password_forgot(struct request *request, struct response *response)
+{
+    const struct auth_password_forgot_input *input = request->input;
+    struct uuid user_id = {{0}};
+    struct db_rows *rows =
+        db_query(request->db, &ACTIVE_BY_EMAIL, DB_ARGS(db_text(email_fold(request->arena, input->email))));
+    enum db_result result = db_next(rows);
+    bool is_known = result == DB_ROW;
+    if (is_known) {
+        user_id = db_get_uuid(rows, 0);
+        db_close(rows);
+    } else if (result != DB_DONE) {
+        return problem_database(response, result);
+    }
+    if (is_known)
+        result = account_token_send(request, request->db, user_id, ACCOUNT_RESET_PASSWORD);
+    else
+        result = account_token_feign(request, request->db, ACCOUNT_RESET_PASSWORD);
+    return result == DB_DONE ? HTTP_STATUS_ACCEPTED : problem_database(response, result);
+}
+
+DB_STATEMENT(PASSWORD_RESET) = {
+    .sql = "UPDATE users SET password_hash = $2 WHERE id = $1 AND status = 'active' AND deleted_at IS NULL",
+    .params = {DB_UUID, DB_TEXT},
+};
+
+struct password_reset {
+    struct request *request;
+    struct slice token;
+    struct slice hash;
+};
+
+static enum db_result password_reset_commit(struct db *db, void *arg)
+{
+    const struct password_reset *reset = arg;
+    int64_t now_ms = reset->request->now_ms;
+    struct uuid user_id;
+    enum db_result result = account_token_use(db, reset->token, ACCOUNT_RESET_PASSWORD, now_ms, &user_id);
+    if (result == DB_DONE)
+        result = db_change(db, &PASSWORD_RESET, DB_ARGS(db_uuid(user_id), db_text(reset->hash)));
+    if (result == DB_DONE)
+        result = access_end(db, user_id, now_ms);
+    return result;
+}
+
+static enum http_status refuse_token(struct response *response)
+{
+    return problem(response, PROBLEM_INVALID_TOKEN, "The token is unknown, used or expired; ask for another");
+}
+
+enum http_status auth_password_reset(struct request *request, struct response *response)
+{
+    const struct auth_password_reset_input *input = request->input;
+    struct password_reset reset = {.request = request, .token = input->token};
+    struct uuid user_id;
+    /* Looked up first, so that guessing costs no hashing. */
+    enum db_result result =
+        account_token_find(request->db, input->token, ACCOUNT_RESET_PASSWORD, request->now_ms, &user_id);
+    if (result == DB_DONE)
+        return refuse_token(response);
+    if (result != DB_ROW)
+        return problem_database(response, result);
+    reset.hash = password_hash(request->arena, input->new_password);
+    if (slice_is_absent(reset.hash))
+        return refuse_without_memory(response);
+    result = db_transaction(request->db, password_reset_commit, &reset);
+    if (result == DB_CONFLICT)
+        return refuse_token(response);
+    return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+}
+
+/* ---- POST /auth/email/verify ---- */
+
+DB_STATEMENT(EMAIL_VERIFIED) = {
+    .sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), version = version + 1,"
+           " updated_at = $2 WHERE id = $1 AND deleted_at IS NULL",
+    .params = {DB_UUID, DB_TIME},
+};
+
+enum http_status auth_email_verify(struct request *request, struct response *response)
+{
+    const struct auth_email_verify_input *input = request->input;
+    struct uuid user_id;
+    enum db_result result =
+        account_token_use(request->db, input->token, ACCOUNT_VERIFY_EMAIL, request->now_ms, &user_id);
+    if (result == DB_CONFLICT)
+        return refuse_token(response);
+    if (result == DB_DONE)
+        result = db_change(request->db, &EMAIL_VERIFIED, DB_ARGS(db_uuid(user_id), db_time(request->now_ms)));
+    return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+}

@@ -1,0 +1,34 @@
+/* What proves that somebody reads an account's mail: tokens that are mailed, stored as SHA-256 only, good
+ * once and for a while. And the purge of those whose time has passed. */
+#pragma once
+
+#include "http/request.h"
+
+enum account_token_purpose {
+    ACCOUNT_VERIFY_EMAIL,  /* 48 hours; topic user.verify_email */
+    ACCOUNT_RESET_PASSWORD /* 1 hour; topic user.password_reset; a newer one ends those before it */
+};
+
+/* Makes a token and leaves its message in the outbox: {"userId": ..., "sealedToken": base64url of secret_seal
+ * under services->seal_key}, so that no table holds a token that works. Inside a transaction. DB_DONE or
+ * DB_ERROR. */
+enum db_result account_token_send(struct request *request, struct db *db, struct uuid user_id,
+                                  enum account_token_purpose purpose);
+/* The same work for an address that has no account: a message of the same size that is never delivered, so
+ * that the time until the answer does not tell. */
+enum db_result account_token_feign(struct request *request, struct db *db,
+                                   enum account_token_purpose purpose);
+/* Whose token it is: DB_ROW when it can be used, DB_DONE when it is unknown, used, expired or its account is
+ * not active, or DB_ERROR. */
+enum db_result account_token_find(struct db *db, struct slice token, enum account_token_purpose purpose,
+                                  int64_t now_ms, struct uuid *user_id);
+/* Uses it up, inside a transaction: DB_DONE with its user, DB_CONFLICT when it is no good (as above, or
+ * somebody used it meanwhile), or DB_ERROR. */
+enum db_result account_token_use(struct db *db, struct slice token, enum account_token_purpose purpose,
+                                 int64_t now_ms, struct uuid *user_id);
+/* Ends what tokens of this purpose the account has left. */
+enum db_result account_tokens_end(struct db *db, struct uuid user_id, enum account_token_purpose purpose,
+                                  int64_t now_ms);
+
+/* Deletes up to `limit` expired tokens; *deleted counts. For the purge job, inside a transaction. */
+enum db_result accounts_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted);
