@@ -65,14 +65,18 @@ static bool is_ascii_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+static char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 static void folder_put_ascii(struct folder *folder, char c)
 {
     if (is_ascii_space(c)) {
         folder->space = true;
         return;
     }
-    if (c >= 'A' && c <= 'Z')
-        c = (char)(c - 'A' + 'a');
+    c = ascii_lower(c);
     folder_put(folder, &c, 1);
 }
 
@@ -161,6 +165,25 @@ struct slice text_fold(struct arena *arena, struct slice text)
     }
     free(folded);
     return (struct slice){folder.out, folder.len};
+}
+
+struct slice text_fold_case(struct arena *arena, struct slice text)
+{
+    if (text.len == 0)
+        return SLICE("");
+    if (is_ascii(text)) {
+        char *lower = arena_alloc(arena, text.len);
+        for (size_t i = 0; i < text.len; i++)
+            lower[i] = ascii_lower(text.ptr[i]);
+        return (struct slice){lower, text.len};
+    }
+    CHECK(text_is_valid(text));
+    size_t len;
+    uint8_t *folded = u8_casefold((const uint8_t *)text.ptr, text.len, NULL, UNINORM_NFC, NULL, &len);
+    CHECK(folded != NULL); /* valid UTF-8 fails only for want of memory */
+    struct slice copy = arena_copy(arena, (struct slice){(const char *)folded, len});
+    free(folded);
+    return copy;
 }
 
 /* The apostrophes of English and French: they join what stands on both sides. */

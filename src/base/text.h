@@ -14,6 +14,11 @@ size_t text_length(struct slice text);
  * (asserted). Never absent. */
 struct slice text_fold(struct arena *arena, struct slice text);
 
+/* For comparing without regard to case only: case-folded and composed (NFC), everything else kept, accents
+ * and spaces too. "JOSÉ@Example.com" -> "josé@example.com", "Straße" -> "strasse". The text is valid
+ * (asserted). Never absent. */
+struct slice text_fold_case(struct arena *arena, struct slice text);
+
 #define TEXT_SLUG_MAX 80
 /* For paths: folded, a-z and 0-9 kept, every run of anything else one '-', none at the ends; at most 80
  * bytes, cut behind a word when that keeps half of it. Empty when nothing is left (a name in Chinese): the

@@ -28,7 +28,8 @@ const char *problem_code_name(enum problem_code code)
 }
 
 /* Everything up to the members that only some problems have. */
-static enum http_status problem_open(struct response *response, enum problem_code code, struct slice detail)
+static enum http_status problem_open(struct response *response, enum problem_code code,
+                                     enum http_status status, struct slice detail)
 {
     CHECK((size_t)code < COUNT_OF(KINDS));
     const struct problem_kind *kind = &KINDS[code];
@@ -39,10 +40,10 @@ static enum http_status problem_open(struct response *response, enum problem_cod
     json_object_begin(json);
     json_field_string(json, "type", SLICE("about:blank"));
     json_field_string(json, "title", slice_from(kind->title));
-    json_field_int(json, "status", kind->status);
+    json_field_int(json, "status", status);
     json_field_string(json, "detail", detail);
     json_field_string(json, "code", slice_from(kind->name));
-    return kind->status;
+    return status;
 }
 
 /* A formatted text of people's length in the arena. */
@@ -69,7 +70,18 @@ enum http_status problem(struct response *response, enum problem_code code, cons
     va_start(list, detail);
     struct slice text = format_detail(response, detail, list);
     va_end(list);
-    return problem_open(response, code, text);
+    CHECK((size_t)code < COUNT_OF(KINDS));
+    return problem_open(response, code, KINDS[code].status, text);
+}
+
+enum http_status problem_with_status(struct response *response, enum problem_code code,
+                                     enum http_status status, const char *detail, ...)
+{
+    va_list list;
+    va_start(list, detail);
+    struct slice text = format_detail(response, detail, list);
+    va_end(list);
+    return problem_open(response, code, status, text);
 }
 
 void problem_errors(struct response *response, const struct field_error *errors, size_t count)
@@ -91,7 +103,7 @@ enum http_status problem_fields(struct response *response, const struct field_er
 {
     CHECK(count > 0);
     enum http_status status =
-        problem_open(response, PROBLEM_VALIDATION_ERROR,
+        problem_open(response, PROBLEM_VALIDATION_ERROR, HTTP_STATUS_BAD_REQUEST,
                      count == 1 ? arena_format(response->arena, "%.*s: %.*s", SLICE_ARG(errors[0].field),
                                                SLICE_ARG(errors[0].message))
                                 : arena_format(response->arena, "%zu fields are not valid", count));

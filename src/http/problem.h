@@ -25,6 +25,7 @@ struct response;
     X(CART_NOT_FOUND, 404, "There is no such cart")                                                                 \
     X(CART_ITEM_NOT_FOUND, 404, "There is no such item in the cart")                                                \
     X(ORDER_NOT_FOUND, 404, "There is no such order")                                                               \
+    X(MEDIA_NOT_FOUND, 404, "There is no such picture")                                                             \
     X(METHOD_NOT_ALLOWED, 405, "This path does not take this method")                                               \
     X(NOT_ACCEPTABLE, 406, "The reply would be JSON")                                                               \
     X(CONFLICT, 409, "The state has changed meanwhile")                                                             \
@@ -69,6 +70,10 @@ enum problem_code {
  * `detail` is a printf format for people; it tells nothing of the inside. */
 enum http_status problem(struct response *response, enum problem_code code, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As problem, under another status than the table's: an INVALID_TOKEN is 401 where the token is the credential itself. */
+enum http_status problem_with_status(struct response *response, enum problem_code code, enum http_status status,
+                                     const char *detail, ...) __attribute__((format(printf, 4, 5)));
 
 /* One bad field: name as in the request ("items[2].quantity"), rule code ("MAX", "REQUIRED", ...), message. */
 struct field_error {
