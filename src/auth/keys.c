@@ -52,8 +52,9 @@ DB_STATEMENT(KEY_ACTIVATE) = {
     .params = {DB_TEXT, DB_TIME},
 };
 DB_STATEMENT(KEYS_PURGE) = {
-    .sql = "DELETE FROM signing_keys WHERE state = 'retired' AND retired_at <= $1",
-    .params = {DB_TIME},
+    .sql = "DELETE FROM signing_keys WHERE kid IN (SELECT kid FROM signing_keys"
+           " WHERE state = 'retired' AND retired_at <= $1 ORDER BY kid LIMIT $2)",
+    .params = {DB_TIME, DB_INT},
 };
 DB_STATEMENT(KEYS_LIST) = {
     .sql = "SELECT kid, state, created_at FROM signing_keys ORDER BY created_at DESC, kid LIMIT $1",
@@ -457,14 +458,22 @@ static enum db_result rotation_write(struct db *db, struct rotation *rotation,
     return result;
 }
 
+enum db_result keys_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted)
+{
+    enum db_result result =
+        db_run(db, &KEYS_PURGE,
+               DB_ARGS(db_time(now_ms - KEYS_RETIRED_KEEP_SECONDS * INT64_C(1000)), db_int(limit)));
+    *deleted = result == DB_DONE ? db_changes(db) : 0;
+    return result;
+}
+
 static enum db_result rotation_run(struct db *db, void *arg)
 {
     struct rotation *rotation = arg;
     struct signing_key *active = NULL, *next = NULL;
-    int64_t count = 0;
+    int64_t count = 0, deleted = 0;
     rotation->problem = ROTATION_FINE;
-    if (db_run(db, &KEYS_PURGE,
-               DB_ARGS(db_time(rotation->now_ms - KEYS_RETIRED_KEEP_SECONDS * INT64_C(1000)))) != DB_DONE ||
+    if (keys_purge(db, rotation->now_ms, KEYS_MAX, &deleted) != DB_DONE ||
         db_one_int(db, &KEYS_COUNT, DB_NO_ARGS, &count) != DB_ROW)
         return DB_ERROR;
     if (count >= KEYS_MAX) {

@@ -12,6 +12,7 @@
 /* clang-format off */
 static const struct cli_command *const COMMANDS[] = {
     &command_serve,
+    &command_work,
     &command_migrate_up,
     &command_migrate_down,
     &command_migrate_status,

@@ -2,14 +2,13 @@
  * reverse. */
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/services.h"
 
 #include "api/operations.h"
-#include "base/clock.h"
-#include "data/migrations.h"
 #include "http/server.h"
+#include "jobs/jobs.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 
 /* Everything that stands while the server runs. */
@@ -19,7 +18,8 @@ struct running {
     struct services services;
     struct gateway *gateway;
     struct server *server;
-    sigset_t ends; /* the signals that end it */
+    struct jobs *jobs; /* NULL with --no-jobs */
+    sigset_t ends;     /* the signals that end it */
 };
 
 static bool refuse(const struct running *running, struct slice complaint)
@@ -28,58 +28,19 @@ static bool refuse(const struct running *running, struct slice complaint)
     return false;
 }
 
-/* Blocked in every thread that follows, so that only our sigwait sees them; not ignored, as a shell's
- * background job starts. */
-static void claim_signals(struct running *running)
-{
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    sigemptyset(&running->ends);
-    sigaddset(&running->ends, SIGINT);
-    sigaddset(&running->ends, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &running->ends, NULL);
-}
-
-static bool bring_schema_up(struct running *running)
-{
-    int64_t applied;
-    struct slice complaint;
-    if (!running->config.migrate_at_start)
-        return cli_schema_is_current(running->args, running->services.store);
-    return migrations_up(running->services.store, running->args->arena, &applied, &complaint) ||
-           refuse(running, complaint);
-}
-
 static bool open_services(struct running *running)
 {
     struct services *services = &running->services;
-    struct arena *arena = running->args->arena;
     struct slice complaint;
-    *services = (struct services){
-        .config = &running->config, .operations = api_operations, .started_at_ms = clock_now_ms()};
-    if (!config_secret_ensure(&running->config, arena, &complaint))
-        return refuse(running, complaint);
-    services->store = cli_store_create(running->args, &running->config);
-    if (services->store == NULL || !bring_schema_up(running))
+    if (!cli_services_open(running->args, &running->config, services))
         return false;
-    services->keys = key_ring_open(services->store, running->config.secret, arena, &complaint);
+    services->operations = api_operations;
+    services->keys = key_ring_open(services->store, running->config.secret, running->args->arena, &complaint);
     if (services->keys == NULL)
         return refuse(running, complaint);
     if (running->config.cache_bytes > 0)
         services->cache = cache_new((size_t)running->config.cache_bytes);
-    key_derive(running->config.secret, "cursor", services->cursor_key);
-    key_derive(running->config.secret, "seal", services->seal_key);
     return true;
-}
-
-static void close_services(struct running *running)
-{
-    if (running->services.cache != NULL)
-        cache_free(running->services.cache);
-    if (running->services.keys != NULL)
-        key_ring_free(running->services.keys);
-    if (running->services.store != NULL)
-        store_close(running->services.store);
 }
 
 static bool start(struct running *running)
@@ -94,7 +55,12 @@ static bool start(struct running *running)
         .connections_max = running->config.connections_max,
     };
     running->server = server_start(&options, running->gateway, running->args->arena, &complaint);
-    return running->server != NULL || refuse(running, complaint);
+    if (running->server == NULL)
+        return refuse(running, complaint);
+    if (running->config.jobs)
+        running->jobs = jobs_start(&running->services);
+    return !running->config.jobs || running->jobs != NULL ||
+           refuse(running, SLICE("the system gives no thread for the jobs"));
 }
 
 /* The line that says where it listens, with the port that was picked for :0. Tests and scripts read it. */
@@ -117,9 +83,11 @@ static bool stop(struct running *running)
         log_message(LOG_ERROR, "a request did not end in time and was left");
         return false;
     }
+    if (running->jobs != NULL)
+        jobs_stop(running->jobs);
     if (running->gateway != NULL)
         gateway_free(running->gateway);
-    close_services(running);
+    cli_services_close(&running->services);
     return true;
 }
 
@@ -128,7 +96,7 @@ static int run_serve(const struct args *args)
     struct running running = {.args = args};
     if (!cli_config(args, &running.config))
         return EXIT_USAGE;
-    claim_signals(&running);
+    cli_claim_signals(&running.ends);
     bool is_started = open_services(&running) && start(&running);
     if (is_started) {
         int number;

@@ -799,38 +799,72 @@ enum db_result cart_merge(struct db *db, struct arena *arena, struct uuid guest_
 
 /* ---- purging ---- */
 
-/* Guests' carts that nobody touched and carts that have become orders; an account's active cart is kept. */
-DB_STATEMENT(CARTS_STALE) = {
-    .sql = "SELECT id FROM carts WHERE updated_at < $1 AND status <> 'converting'"
-           " AND (user_id IS NULL OR status = 'converted') ORDER BY number LIMIT $2",
-    .params = {DB_TIME, DB_INT},
-    .columns = {DB_UUID},
+/* In the order of making, so that the walk ends at the first cart that is too young to be stale. Stale are
+ * guests' carts that nobody touched and carts that have become orders; an account's active cart is kept. */
+DB_STATEMENT(CARTS_WALK) = {
+    .sql =
+        "SELECT number, id, created_at, (updated_at < $2 AND (status = 'converted'"
+        " OR (status = 'active' AND user_id IS NULL))) FROM carts WHERE number > $1 ORDER BY number LIMIT $3",
+    .params = {DB_INT, DB_TIME, DB_INT},
+    .columns = {DB_INT, DB_UUID, DB_TIME, DB_BOOL},
 };
 
+/* Decided anew: it may have been touched since it was read. */
 DB_STATEMENT(CART_PURGE) = {
-    .sql = "DELETE FROM carts WHERE id = $1 AND updated_at < $2 AND status <> 'converting'",
+    .sql = "DELETE FROM carts WHERE id = $1 AND updated_at < $2 AND (status = 'converted'"
+           " OR (status = 'active' AND user_id IS NULL))",
     .params = {DB_UUID, DB_TIME},
 };
 
 #define CARTS_PURGE_MAX 200
 
-enum db_result carts_purge(struct db *db, int64_t before_ms, int64_t limit, int64_t *deleted)
-{
+struct carts_purge {
+    int64_t before_ms;
     struct uuid ids[CARTS_PURGE_MAX];
-    size_t count = 0;
+    size_t count;
+    int64_t deleted;
+};
+
+static enum db_result carts_purge_run(struct db *db, void *arg)
+{
+    struct carts_purge *purge = arg;
+    enum db_result result = DB_DONE;
+    purge->deleted = 0;
+    for (size_t i = 0; i < purge->count && result == DB_DONE; i++) {
+        result = db_run(db, &CART_PURGE, DB_ARGS(db_uuid(purge->ids[i]), db_time(purge->before_ms)));
+        if (result == DB_DONE && db_changes(db) == 1) {
+            purge->deleted++;
+            result = db_run(db, &LINES_DELETE, DB_ARGS(db_uuid(purge->ids[i])));
+        }
+    }
+    return result;
+}
+
+enum db_result carts_purge(struct db *db, int64_t before_ms, int64_t limit, int64_t *position,
+                           int64_t *deleted)
+{
+    struct carts_purge purge = {.before_ms = before_ms};
+    int64_t seen = 0;
+    bool is_at_end = false;
     *deleted = 0;
     if (limit > CARTS_PURGE_MAX)
         limit = CARTS_PURGE_MAX;
-    struct db_rows *rows = db_query(db, &CARTS_STALE, DB_ARGS(db_time(before_ms), db_int(limit)));
+    struct db_rows *rows =
+        db_query(db, &CARTS_WALK, DB_ARGS(db_int(*position), db_time(before_ms), db_int(limit)));
     enum db_result result;
-    while ((result = db_next(rows)) == DB_ROW)
-        ids[count++] = db_get_uuid(rows, 0);
-    for (size_t i = 0; i < count && result == DB_DONE; i++) {
-        result = db_run(db, &CART_PURGE, DB_ARGS(db_uuid(ids[i]), db_time(before_ms)));
-        if (result == DB_DONE && db_changes(db) == 1) {
-            (*deleted)++;
-            result = db_run(db, &LINES_DELETE, DB_ARGS(db_uuid(ids[i])));
-        }
+    while ((result = db_next(rows)) == DB_ROW) {
+        seen++;
+        *position = db_get_int(rows, 0);
+        is_at_end = is_at_end || db_get_time(rows, 2) >= before_ms;
+        if (db_get_bool(rows, 3))
+            purge.ids[purge.count++] = db_get_uuid(rows, 1);
     }
+    if (result != DB_DONE)
+        return result;
+    if (is_at_end || seen < limit)
+        *position = 0;
+    if (purge.count > 0)
+        result = db_transaction(db, carts_purge_run, &purge);
+    *deleted = purge.deleted;
     return result;
 }

@@ -58,6 +58,9 @@ int64_t cart_wanted(const struct cart_line *lines, size_t count, struct uuid var
  * changes nothing. DB_DONE, DB_CONFLICT (run again) or DB_ERROR. */
 enum db_result cart_merge(struct db *db, struct arena *arena, struct uuid guest_cart_id, struct uuid user_id,
                           int64_t now_ms, struct uuid *cart_id);
-/* Deletes up to `limit` guest carts and ended carts that were not touched since `before_ms`; for the purge
- * job. */
-enum db_result carts_purge(struct db *db, int64_t before_ms, int64_t limit, int64_t *deleted);
+/* For the purge job: looks at the next `limit` carts (at most 200) behind *position in the order of their
+ * making, 0 at first, and deletes those of guests and those that have become orders that were not touched
+ * since `before_ms`. *position is where to go on; 0 again when the rest is too young. Opens its own, short
+ * transaction. DB_DONE or DB_ERROR. */
+enum db_result carts_purge(struct db *db, int64_t before_ms, int64_t limit, int64_t *position,
+                           int64_t *deleted);

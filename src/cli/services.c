@@ -1,0 +1,56 @@
+/* The common beginning of `serve` and `work`. */
+#include "cli/services.h"
+
+#include "base/clock.h"
+#include "cli/context.h"
+#include "data/migrations.h"
+
+#include <pthread.h>
+
+void cli_claim_signals(sigset_t *ends)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    sigemptyset(ends);
+    sigaddset(ends, SIGINT);
+    sigaddset(ends, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, ends, NULL);
+}
+
+static bool bring_schema_up(const struct args *args, const struct config *config, struct store *store)
+{
+    int64_t applied;
+    struct slice complaint;
+    if (!config->migrate_at_start)
+        return cli_schema_is_current(args, store);
+    if (migrations_up(store, args->arena, &applied, &complaint))
+        return true;
+    cli_fail(args, EXIT_FAILED, complaint);
+    return false;
+}
+
+bool cli_services_open(const struct args *args, struct config *config, struct services *services)
+{
+    struct slice complaint;
+    *services = (struct services){.config = config, .started_at_ms = clock_now_ms()};
+    if (!config_secret_ensure(config, args->arena, &complaint)) {
+        cli_fail(args, EXIT_FAILED, complaint);
+        return false;
+    }
+    services->store = cli_store_create(args, config);
+    if (services->store == NULL || !bring_schema_up(args, config, services->store))
+        return false;
+    key_derive(config->secret, "cursor", services->cursor_key);
+    key_derive(config->secret, "seal", services->seal_key);
+    return true;
+}
+
+void cli_services_close(struct services *services)
+{
+    if (services->cache != NULL)
+        cache_free(services->cache);
+    if (services->keys != NULL)
+        key_ring_free(services->keys);
+    if (services->store != NULL)
+        store_close(services->store);
+}

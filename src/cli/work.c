@@ -1,0 +1,47 @@
+/* souk work: the background jobs without a server, for a machine of their own or beside `souk serve
+ * --no-jobs`. */
+#include "cli/commands.h"
+#include "cli/context.h"
+#include "cli/services.h"
+#include "jobs/jobs.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+static int run_work(const struct args *args)
+{
+    struct config config;
+    struct services services;
+    sigset_t ends;
+    if (!cli_config(args, &config))
+        return EXIT_USAGE;
+    cli_claim_signals(&ends);
+    struct jobs *jobs = NULL;
+    if (cli_services_open(args, &config, &services)) {
+        jobs = jobs_start(&services);
+        if (jobs == NULL)
+            cli_fail(args, EXIT_FAILED, SLICE("the system gives no thread for the jobs"));
+    }
+    if (jobs != NULL) {
+        int number;
+        printf("working\n");
+        fflush(stdout);
+        sigwait(&ends, &number);
+        log_message(LOG_INFO, "stopping");
+        /* A second Ctrl-C does not wait for what runs. */
+        pthread_sigmask(SIG_UNBLOCK, &ends, NULL);
+        jobs_stop(jobs);
+    }
+    cli_services_close(&services);
+    return jobs != NULL ? EXIT_OK : EXIT_FAILED;
+}
+
+const struct cli_command command_work = {
+    .name = "work",
+    .summary = "run only the background jobs",
+    .details =
+        "Delivers the outbox (mail), ends the holds of unpaid orders, asks payment providers about charges without an\n"
+        "answer, and sweeps up what is past its time, until SIGTERM or Ctrl-C. `souk serve` does all of it too, unless\n"
+        "it is told --no-jobs; both may run on one database at once.",
+    .run = run_work,
+};

@@ -1,0 +1,249 @@
+/* The jobs' thread: a table of jobs, run in turn. A job does one bounded step at a time, so that none keeps
+ * the others waiting; where a step left work behind, the next round begins at once. */
+#include "jobs/jobs.h"
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "jobs/outbox_delivery.h"
+#include "jobs/step.h"
+#include "jobs/sweeps.h"
+#include "shop/order.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define ARENA_BYTES ((size_t)64 << 20)
+#define BATCH 50
+#define SLOW_BEAT_MS INT64_C(60000)
+#define TEST_INTERVAL_MS 1000 /* a shorter interval is a test's: then every beat is a slow one too */
+/* Beyond the provider's time limit: a request may wait 10 s for its worker between the making of its payment
+ * and its charge, and what is not charged yet must not be taken for refused. */
+#define PAYMENT_MARGIN_MS 15000
+#define PAYMENT_MARGIN_TEST_MS 1000
+
+static struct metric EXPIRED_ORDERS = METRIC(
+    "souk_orders_expired_total", "Orders cancelled because their hold ended unpaid", NULL, METRIC_COUNTER);
+static struct metric RECONCILED = METRIC(
+    "souk_payments_reconciled_total", "Payments settled by asking the provider again", NULL, METRIC_COUNTER);
+
+/* ---- the jobs ---- */
+
+static enum db_result expire_orders(struct step *step)
+{
+    int64_t expired = 0;
+    enum db_result result =
+        orders_expire(step->services, step->db, step->arena, step->now_ms, BATCH, &expired);
+    metric_add(&EXPIRED_ORDERS, expired);
+    step->has_more = expired >= BATCH;
+    return result;
+}
+
+static enum db_result reconcile_payments(struct step *step)
+{
+    const struct config *config = step->services->config;
+    int64_t margin_ms =
+        config->job_interval_ms < TEST_INTERVAL_MS ? PAYMENT_MARGIN_TEST_MS : PAYMENT_MARGIN_MS;
+    int64_t settled = 0;
+    enum db_result result = payments_reconcile(step->services, step->db, step->arena, step->now_ms,
+                                               config->payment_timeout_ms + margin_ms, BATCH, &settled);
+    metric_add(&RECONCILED, settled);
+    step->has_more = settled >= BATCH;
+    return result;
+}
+
+static enum db_result deliver_outbox(struct step *step)
+{
+    enum db_result result = outbox_deliver(step);
+    outbox_measure(step->db);
+    return result;
+}
+
+struct job {
+    enum db_result (*run)(struct step *step); /* DB_DONE or DB_ERROR */
+    bool is_slow;                             /* on the slow beat only */
+    struct metric runs;
+    struct metric failures;
+    struct histogram duration;
+};
+
+#define JOB(name, function, on_slow_beat)                                                                    \
+    {                                                                                                        \
+        .run = (function), .is_slow = (on_slow_beat),                                                        \
+        .runs =                                                                                              \
+            METRIC("souk_jobs_runs_total", "Steps of background jobs", "job=\"" name "\"", METRIC_COUNTER),  \
+        .failures = METRIC("souk_jobs_failures_total", "Steps of background jobs that failed",               \
+                           "job=\"" name "\"", METRIC_COUNTER),                                              \
+        .duration =                                                                                          \
+            HISTOGRAM("souk_jobs_duration_seconds", "Duration of a step of a background job", "job", name)   \
+    }
+
+static struct job JOBS[] = {
+    JOB("expire_orders", expire_orders, false),
+    JOB("reconcile_payments", reconcile_payments, false),
+    JOB("deliver_outbox", deliver_outbox, false),
+    JOB("sweep_idempotency_records", sweep_idempotency_records, true),
+    JOB("sweep_carts", sweep_carts, true),
+    JOB("sweep_sessions", sweep_sessions, true),
+    JOB("sweep_account_tokens", sweep_account_tokens, true),
+    JOB("sweep_outbox", sweep_outbox, true),
+    JOB("sweep_signing_keys", sweep_signing_keys, true),
+};
+
+/* ---- the thread ---- */
+
+struct jobs {
+    const struct services *services;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the wait */
+    pthread_cond_t stopped;
+    _Atomic bool is_stopping;
+    struct arena arena;
+    struct mailer *mailer;
+    struct db *db; /* NULL: to be opened */
+    int64_t cart_position;
+    int64_t slow_beat_at_us;
+    bool is_left[COUNT_OF(JOBS)]; /* jobs of the slow beat that were not finished */
+};
+
+/* A new connection after a failure: the old one may be broken. */
+static void drop_connection(struct jobs *jobs)
+{
+    if (jobs->db != NULL)
+        store_disconnect(jobs->db);
+    jobs->db = NULL;
+}
+
+static bool has_connection(struct jobs *jobs)
+{
+    if (jobs->db == NULL)
+        jobs->db = store_connect(jobs->services->store);
+    return jobs->db != NULL;
+}
+
+static enum db_result run_step(struct jobs *jobs, struct job *job, bool *has_more)
+{
+    int64_t began_us = clock_monotonic_us();
+    arena_reset(&jobs->arena);
+    struct step step = {
+        .services = jobs->services,
+        .db = jobs->db,
+        .arena = &jobs->arena,
+        .mailer = jobs->mailer,
+        .now_ms = clock_now_ms(),
+        .is_stopping = &jobs->is_stopping,
+        .cart_position = jobs->cart_position,
+    };
+    enum db_result result = job->run(&step);
+    jobs->cart_position = step.cart_position;
+    *has_more = step.has_more;
+    metric_add(&job->runs, 1);
+    histogram_observe_us(&job->duration, clock_monotonic_us() - began_us);
+    if (result == DB_ERROR) {
+        metric_add(&job->failures, 1);
+        log_message(LOG_WARN, "a background job failed and will be tried again: %s",
+                    job->duration.label_value);
+    }
+    return result;
+}
+
+/* Every job that is due, once. Whether another round should follow at once. */
+static bool run_round(struct jobs *jobs)
+{
+    bool is_slow_beat = clock_monotonic_us() >= jobs->slow_beat_at_us;
+    bool has_more = false;
+    for (size_t i = 0; i < COUNT_OF(JOBS) && !atomic_load(&jobs->is_stopping); i++) {
+        if (JOBS[i].is_slow && !is_slow_beat && !jobs->is_left[i])
+            continue;
+        if (!has_connection(jobs))
+            return false;
+        /* A job that fails holds up no other. */
+        if (run_step(jobs, &JOBS[i], &jobs->is_left[i]) == DB_ERROR) {
+            jobs->is_left[i] = false;
+            drop_connection(jobs);
+        }
+        has_more = has_more || jobs->is_left[i];
+    }
+    if (is_slow_beat) {
+        int64_t interval_ms = jobs->services->config->job_interval_ms;
+        int64_t beat_ms =
+            interval_ms < TEST_INTERVAL_MS || interval_ms > SLOW_BEAT_MS ? interval_ms : SLOW_BEAT_MS;
+        jobs->slow_beat_at_us = clock_monotonic_us() + beat_ms * 1000;
+    }
+    return has_more;
+}
+
+/* Until the next round, or until it is to end. */
+static void wait_ms(struct jobs *jobs, int64_t duration_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += duration_ms / 1000;
+    until.tv_nsec += duration_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&jobs->lock);
+    int waited = 0;
+    while (!atomic_load(&jobs->is_stopping) && waited == 0)
+        waited = pthread_cond_timedwait(&jobs->stopped, &jobs->lock, &until);
+    pthread_mutex_unlock(&jobs->lock);
+}
+
+static void *jobs_run(void *arg)
+{
+    struct jobs *jobs = arg;
+    pthread_setname_np(pthread_self(), "souk-jobs");
+    while (!atomic_load(&jobs->is_stopping)) {
+        if (!run_round(jobs))
+            wait_ms(jobs, jobs->services->config->job_interval_ms);
+    }
+    drop_connection(jobs);
+    return NULL;
+}
+
+/* ---- starting and stopping ---- */
+
+static void jobs_release(struct jobs *jobs)
+{
+    if (jobs->mailer != NULL)
+        jobs->mailer->release(jobs->mailer);
+    arena_release(&jobs->arena);
+    pthread_cond_destroy(&jobs->stopped);
+    pthread_mutex_destroy(&jobs->lock);
+    free(jobs);
+}
+
+struct jobs *jobs_start(const struct services *services)
+{
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    if (jobs == NULL)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&jobs->lock, NULL);
+    pthread_cond_init(&jobs->stopped, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    jobs->services = services;
+    jobs->mailer = mailer_file_new(services->config);
+    metric_add(&EXPIRED_ORDERS, 0); /* shown from the start */
+    metric_add(&RECONCILED, 0);
+    if (jobs->mailer == NULL || !arena_init(&jobs->arena, ARENA_BYTES) ||
+        pthread_create(&jobs->thread, NULL, jobs_run, jobs) != 0) {
+        jobs_release(jobs);
+        return NULL;
+    }
+    return jobs;
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    atomic_store(&jobs->is_stopping, true);
+    pthread_cond_signal(&jobs->stopped);
+    pthread_mutex_unlock(&jobs->lock);
+    pthread_join(jobs->thread, NULL);
+    jobs_release(jobs);
+}

@@ -1,0 +1,49 @@
+/* Mail: what a message holds, how it is written (RFC 5322), and the drivers that carry it. Today there is one
+ * driver, which writes files; one for SMTP has the same three members and hands mail_render's text to its
+ * server. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/config.h"
+
+struct mailbox {
+    struct slice name;    /* for people; may be absent */
+    struct slice address; /* checked by mail_address_is_sane */
+};
+
+struct mail {
+    struct slice key; /* letters, digits, '-', '.', '_': the same at every try, and of no other mail ever. The
+                         Message-Id's left half, the file's name */
+    int64_t date_ms;
+    struct mailbox from;
+    struct mailbox to;
+    struct slice subject; /* one line; control characters become spaces */
+    struct slice body;    /* UTF-8; lines end with LF */
+};
+
+/* Whether it can stand in a header and in an envelope: one '@', no space, no control character, none of
+ * <>,;:"()[]\ . */
+bool mail_address_is_sane(struct slice address);
+
+/* The whole message with CRLF line ends. Header text that is not ASCII becomes encoded words (RFC 2047), long
+ * headers are folded, lines of the body longer than the 998 bytes that mail allows are broken. Nothing in a
+ * name or subject can begin a header. */
+void mail_render(struct buf *out, const struct mail *mail);
+
+enum mail_result {
+    MAIL_SENT,
+    MAIL_FAILED, /* not now: try again later */
+    MAIL_REFUSED /* never will be: do not try again */
+};
+
+struct mailer {
+    /* Hands one mail over, durably. Unless MAIL_SENT, *why is one line for the log and the outbox; it holds
+     * no address and no token. Repeating a mail (same key) does no harm where the medium allows it. */
+    enum mail_result (*send)(struct mailer *mailer, struct arena *arena, const struct mail *mail,
+                             struct slice *why);
+    void (*release)(struct mailer *mailer);
+};
+
+/* Writes each mail to DATA/mail/KEY.eml, mode 0600, whole or not at all; the same key overwrites the same
+ * file. NULL without memory. */
+struct mailer *mailer_file_new(const struct config *config);
