@@ -81,7 +81,8 @@ static void wrap_body(struct exchange *x)
         select_fields(x);
     if (response->problem_code != NULL) {
         problem_close(response, x->request_id);
-    } else if (x->status == HTTP_STATUS_NO_CONTENT) {
+    } else if (x->status == HTTP_STATUS_NO_CONTENT ||
+               (x->status == HTTP_STATUS_ACCEPTED && response->body.len == response->prefix.len)) {
         response->body.len = 0;
     } else if (response->prefix.len > 0) {
         if (response->body.len == response->prefix.len)
@@ -223,7 +224,7 @@ static void add_headers(struct exchange *x)
     for (unsigned i = 0; i < response->header_count; i++)
         add_header(x, response->headers[i].name, response->headers[i].value);
     add_header(x, "X-Request-Id", x->request_id);
-    if (x->status != HTTP_STATUS_NO_CONTENT)
+    if (x->reply.body.len > 0)
         add_header(x, "Content-Type", slice_from(response->content_type));
     if (slice_is_absent(response_header_value(response, "Cache-Control")))
         add_header(x, "Cache-Control", cache_control(x));
