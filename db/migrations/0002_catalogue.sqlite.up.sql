@@ -47,13 +47,14 @@ CREATE UNIQUE INDEX products_slug ON products (slug) WHERE deleted_at IS NULL;
 CREATE INDEX products_listed_created ON products (created_at, number, price_minor) WHERE is_active = TRUE AND deleted_at IS NULL;
 CREATE INDEX products_listed_price ON products (price_minor, number) WHERE is_active = TRUE AND deleted_at IS NULL;
 CREATE INDEX products_listed_name ON products (name_sort, number, price_minor) WHERE is_active = TRUE AND deleted_at IS NULL;
-CREATE INDEX products_listed_vendor ON products (vendor, created_at, number) WHERE is_active = TRUE AND deleted_at IS NULL;
-CREATE INDEX products_listed_featured ON products (is_featured, created_at, number) WHERE is_active = TRUE AND deleted_at IS NULL;
 -- The staff's lists, which show what is inactive too.
 CREATE INDEX products_created ON products (created_at, number);
 CREATE INDEX products_price ON products (price_minor, number);
 CREATE INDEX products_name ON products (name_sort, number);
 CREATE INDEX products_unlisted ON products (is_active, created_at, number) WHERE is_active = FALSE AND deleted_at IS NULL;
+-- The newest of a vendor, the newest of what is put in front; for shoppers and staff, so the flags stand in it.
+CREATE INDEX products_vendor ON products (vendor, created_at, number, is_active, deleted_at);
+CREATE INDEX products_featured ON products (is_featured, created_at, number, is_active, deleted_at) WHERE is_featured = TRUE;
 CREATE INDEX products_category ON products (category_id);
 
 -- What a shopper sees of a listed product (active, not deleted; no other has a row), rendered once at each edit: the JSON of the

@@ -161,18 +161,19 @@ enum db_result stock_ship(struct db *db, const struct stock_line *lines, size_t 
 /* ---- variants come and go ---- */
 
 DB_STATEMENT(STOCK_INSERT) = {
-    .sql = "INSERT INTO variant_stock (product_id, variant_id, on_hand, reserved, is_tracked, allows_backorder)"
-           " VALUES ($1, $2, $3, $4, $5, $6)",
+    .sql =
+        "INSERT INTO variant_stock (product_id, variant_id, on_hand, reserved, is_tracked, allows_backorder)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
     .params = {DB_UUID, DB_UUID, DB_INT, DB_INT, DB_BOOL, DB_BOOL},
 };
 
 enum db_result stock_open(struct db *db, struct uuid product_id, struct uuid variant_id,
                           const struct stock_level *level, struct uuid actor_id, int64_t now_ms)
 {
-    enum db_result result =
-        db_run(db, &STOCK_INSERT,
-               DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(level->on_hand), db_int(level->reserved),
-                       db_bool(level->is_tracked), db_bool(level->allows_backorder)));
+    enum db_result result = db_run(db, &STOCK_INSERT,
+                                   DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(level->on_hand),
+                                           db_int(level->reserved), db_bool(level->is_tracked),
+                                           db_bool(level->allows_backorder)));
     if (result != DB_DONE || level->on_hand == 0)
         return result;
     struct movement initial = {
@@ -206,7 +207,8 @@ DB_STATEMENT(STOCK_READ) = {
     .columns = {DB_INT, DB_INT, DB_BOOL, DB_BOOL},
 };
 
-enum db_result stock_read(struct db *db, struct uuid product_id, struct uuid variant_id, struct stock_level *level)
+enum db_result stock_read(struct db *db, struct uuid product_id, struct uuid variant_id,
+                          struct stock_level *level)
 {
     struct db_rows *rows = db_query(db, &STOCK_READ, DB_ARGS(db_uuid(product_id), db_uuid(variant_id)));
     enum db_result result = db_next(rows);
@@ -251,10 +253,10 @@ enum db_result stock_set_level(struct db *db, struct uuid product_id, struct uui
                 (after.is_tracked && !after.allows_backorder && after.on_hand < after.reserved);
     if (*is_short)
         return DB_CONFLICT;
-    enum db_result result =
-        db_change(db, &STOCK_SET,
-                  DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(after.on_hand), db_bool(after.is_tracked),
-                          db_bool(after.allows_backorder), db_int(level->on_hand), db_int(level->reserved)));
+    enum db_result result = db_change(db, &STOCK_SET,
+                                      DB_ARGS(db_uuid(product_id), db_uuid(variant_id), db_int(after.on_hand),
+                                              db_bool(after.is_tracked), db_bool(after.allows_backorder),
+                                              db_int(level->on_hand), db_int(level->reserved)));
     if (result != DB_DONE)
         return result;
     struct movement adjusted = {

@@ -32,8 +32,8 @@ struct stock_level {
     bool allows_backorder;
 };
 
-/* What can still be sold, as the contract counts it; it may be negative where backorders are taken. Means nothing when
- * !is_tracked. */
+/* What can still be sold, as the contract counts it; it may be negative where backorders are taken. Means
+ * nothing when !is_tracked. */
 static inline int64_t stock_available(const struct stock_level *level)
 {
     return level->on_hand - level->reserved;
@@ -44,13 +44,16 @@ static inline bool stock_is_sellable(const struct stock_level *level)
     return !level->is_tracked || level->allows_backorder || stock_available(level) > 0;
 }
 
-/* The stock of a new variant: its row, and the movement 'initial' of what is on hand. DB_DONE, DB_CONFLICT, DB_ERROR. */
+/* The stock of a new variant: its row, and the movement 'initial' of what is on hand. DB_DONE, DB_CONFLICT,
+ * DB_ERROR. */
 enum db_result stock_open(struct db *db, struct uuid product_id, struct uuid variant_id,
                           const struct stock_level *level, struct uuid actor_id, int64_t now_ms);
-/* A variant leaves the shop: nobody sells it any more. Its row stays for the orders that have reserved of it. */
+/* A variant leaves the shop: nobody sells it any more. Its row stays for the orders that have reserved of it.
+ */
 enum db_result stock_retire(struct db *db, struct uuid product_id, struct uuid variant_id);
 /* DB_ROW, DB_DONE (no such variant, or retired) or DB_ERROR. */
-enum db_result stock_read(struct db *db, struct uuid product_id, struct uuid variant_id, struct stock_level *level);
+enum db_result stock_read(struct db *db, struct uuid product_id, struct uuid variant_id,
+                          struct stock_level *level);
 
 /* Staff's change of a level; what is not flagged stays. */
 struct stock_change {
@@ -63,9 +66,10 @@ struct stock_change {
     struct uuid actor_id;
 };
 
-/* Changes a level and writes the movement 'adjusted' when on hand moved. `level` is what stock_read said; on DB_DONE it is
- * the new one. DB_CONFLICT with *is_short when less would be on hand than nothing, or than orders have reserved of a tracked
- * variant without backorders; DB_CONFLICT without when the level moved meanwhile; DB_ERROR. */
+/* Changes a level and writes the movement 'adjusted' when on hand moved. `level` is what stock_read said; on
+ * DB_DONE it is the new one. DB_CONFLICT with *is_short when less would be on hand than nothing, or than
+ * orders have reserved of a tracked variant without backorders; DB_CONFLICT without when the level moved
+ * meanwhile; DB_ERROR. */
 enum db_result stock_set_level(struct db *db, struct uuid product_id, struct uuid variant_id,
                                const struct stock_change *change, int64_t now_ms, struct stock_level *level,
                                bool *is_short);
