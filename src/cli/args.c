@@ -289,7 +289,7 @@ static bool read_command(const struct cli_command *const *commands, struct args_
     }
     struct slice group = group_names(commands, reader->arena, first);
     if (!slice_is_absent(group))
-        return wrong(reader, "%.*s is not complete: there are %.*s", SLICE_ARG(first), SLICE_ARG(group));
+        return wrong(reader, "%.*s is not a whole command: %.*s", SLICE_ARG(first), SLICE_ARG(group));
     if (first.len > 0 && first.ptr[0] == '-')
         return wrong(reader, "the command comes first, then its options: souk COMMAND %.*s",
                      SLICE_ARG(first));

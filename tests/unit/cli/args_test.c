@@ -130,8 +130,8 @@ static void mistakes_are_named(void **state)
     (void)state;
     assert_wrong("souk serv", "there is no command serv; did you mean serve?");
     assert_wrong("souk dance", "there is no command dance");
-    assert_wrong("souk migrate", "migrate is not complete: there are migrate up, migrate down");
-    assert_wrong("souk migrate sideways", "migrate is not complete: there are migrate up, migrate down");
+    assert_wrong("souk migrate", "migrate is not a whole command: migrate up, migrate down");
+    assert_wrong("souk migrate sideways", "migrate is not a whole command: migrate up, migrate down");
     assert_wrong("souk --data x serve", "the command comes first, then its options: souk COMMAND --data");
     assert_wrong("souk serve --lisen x", "there is no option --lisen; did you mean --listen?");
     assert_wrong("souk serve --yes", "there is no option --yes");
