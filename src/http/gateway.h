@@ -125,3 +125,6 @@ void gateway_finish(struct gateway *gateway, struct exchange *exchange);
 void gateway_refuse(struct gateway *gateway, struct exchange *exchange, enum problem_code code, const char *detail);
 /* gateway_handle for a transport without an event loop: returns when the reply stands. */
 void gateway_run(struct gateway *gateway, struct exchange *exchange);
+
+/* Whether the worker pool of this process has room for another request; for /health/ready. */
+bool gateway_has_room(void);

@@ -23,6 +23,11 @@ static struct metric cache_hits =
 static struct metric cache_misses =
     METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"miss\"", METRIC_COUNTER);
 
+bool gateway_has_room(void)
+{
+    return atomic_load_explicit(&gateway_worker_queue.value, memory_order_relaxed) < WORKER_QUEUE_MAX;
+}
+
 /* ---- the body ---- */
 
 static bool is_get(const struct exchange *x)

@@ -1,8 +1,11 @@
-/* What operators and tools ask: health, metrics, the contract, the public keys. */
+/* What operators and tools ask: health, metrics, the contract, the public keys, and the explorer that shows
+ * the contract. */
 #include "contract/handlers.h"
 #include "contract/inputs.h"
 #include "contract/openapi_document.h"
 #include "data/migrations.h"
+#include "http/gateway.h"
+#include "shop/docs_explorer.h"
 
 /* ---- health ---- */
 
@@ -15,30 +18,34 @@ enum http_status health_live(struct request *request, struct response *response)
     return HTTP_STATUS_OK;
 }
 
-static void check_write(struct json_writer *json, const char *name, bool is_well)
+static void status_write(struct json_writer *json, const char *name, enum health_status status)
 {
-    json_field_string(json, name,
-                      slice_from(health_status_name(is_well ? HEALTH_STATUS_OK : HEALTH_STATUS_DOWN)));
+    json_field_string(json, name, slice_from(health_status_name(status)));
 }
 
-/* A load balancer sends nothing here while it answers 503. */
+/* A load balancer sends nothing here while it answers 503. Full queues are no reason for that: what the cache
+ * holds and what is read at once is still served, and the next moment there is room again. */
 enum http_status health_ready(struct request *request, struct response *response)
 {
     struct store *store = request->services->store;
     bool is_database_well = store_is_ready(store);
     bool is_schema_well = is_database_well && migrations_current(store) == migrations_latest();
     bool is_well = is_database_well && is_schema_well;
+    enum health_status workers = gateway_has_room() ? HEALTH_STATUS_OK : HEALTH_STATUS_DEGRADED;
     struct json_writer *json = &response->json;
     json_object_begin(json);
-    json_field_string(json, "status",
-                      slice_from(health_status_name(is_well ? HEALTH_STATUS_OK : HEALTH_STATUS_DOWN)));
+    status_write(json, "status", is_well ? workers : HEALTH_STATUS_DOWN);
     json_field_object_begin(json, "checks");
-    check_write(json, "database", is_database_well);
-    check_write(json, "schema", is_schema_well);
+    status_write(json, "database", is_database_well ? HEALTH_STATUS_OK : HEALTH_STATUS_DOWN);
+    status_write(json, "schema", is_schema_well ? HEALTH_STATUS_OK : HEALTH_STATUS_DOWN);
+    status_write(json, "workers", workers);
     json_object_end(json);
     json_object_end(json);
     response_header(response, "Cache-Control", SLICE("no-store"));
-    return is_well ? HTTP_STATUS_OK : HTTP_STATUS_UNAVAILABLE;
+    if (is_well)
+        return HTTP_STATUS_OK;
+    response_header(response, "Retry-After", SLICE("5"));
+    return HTTP_STATUS_UNAVAILABLE;
 }
 
 /* ---- metrics ---- */
@@ -69,4 +76,36 @@ enum http_status jwks_get(struct request *request, struct response *response)
     buf_append(&response->body, key_ring_jwks(request->services->keys, request->arena));
     response_header(response, "Cache-Control", SLICE("public, max-age=300"));
     return HTTP_STATUS_OK;
+}
+
+/* ---- the explorer ---- */
+
+/* Its page may load its own script and style sheet, ask this server, and nothing else. */
+#define EXPLORER_POLICY                                                                                      \
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"     \
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+static enum http_status docs_answer(struct response *response, struct slice name)
+{
+    for (size_t i = 0; i < docs_file_count; i++) {
+        if (!slice_is(name, docs_files[i].name))
+            continue;
+        response->content_type = docs_files[i].content_type;
+        response_header(response, "Content-Security-Policy", SLICE(EXPLORER_POLICY));
+        buf_append(&response->body, docs_files[i].body);
+        return HTTP_STATUS_OK;
+    }
+    return problem(response, PROBLEM_NOT_FOUND, "The explorer has no such file");
+}
+
+enum http_status docs_get(struct request *request, struct response *response)
+{
+    (void)request;
+    return docs_answer(response, SLICE(""));
+}
+
+enum http_status docs_asset_get(struct request *request, struct response *response)
+{
+    const struct docs_asset_get_input *input = request->input;
+    return docs_answer(response, input->file);
 }
