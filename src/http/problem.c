@@ -56,9 +56,11 @@ static struct slice format_detail(struct response *response, const char *format,
     int len = vsnprintf(text, sizeof(text), format, list);
     CHECK(len >= 0);
     size_t kept = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
-    /* A text that was cut must not end inside a UTF-8 character. */
     if (kept < (size_t)len) {
-        while (kept > 0 && ((unsigned char)text[kept] & 0xC0) == 0x80)
+        /* Cut: the last character may be half there, so it goes, unless it is ASCII. */
+        while (kept > 0 && ((unsigned char)text[kept - 1] & 0xC0) == 0x80)
+            kept--;
+        if (kept > 0 && ((unsigned char)text[kept - 1] & 0xC0) == 0xC0)
             kept--;
     }
     return arena_copy(response->arena, (struct slice){text, kept});

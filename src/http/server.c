@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -299,6 +300,9 @@ static int socket_listen(const struct addrinfo *address)
         return -1;
     if (address->ai_family == AF_INET6) /* [::] takes IPv4 clients too */
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    /* Connections inherit it: the rest of a large reply must not wait for the acknowledgement of its front.
+     */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
         int error = errno;
