@@ -6,36 +6,99 @@
 
 /* ---- what was typed ---- */
 
-static bool is_word_byte(char c)
+/* A SKU is one word in the index, without its signs and behind a letter that nobody types: it is found whole,
+ * or by its beginning where that looks like a code. A made SKU repeats the name that a product had once: as
+ * plain words it would find the product by that name for ever. */
+#define SKU_MARK "\xca\x98" /* U+0298 */
+
+/* Words are between spaces; parts of a word are between other signs: BOOT-42 is one word of two parts. */
+#define PARTS_MAX 8
+
+struct word {
+    struct slice parts[PARTS_MAX];
+    size_t count;
+    bool is_ascii;
+    bool has_digit;
+};
+
+static bool is_digit(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80;
+    return c >= '0' && c <= '9';
 }
 
-/* The next run of letters and digits of the folded text; absent at its end. */
-static struct slice next_word(struct slice *rest)
+static bool is_letter(char c)
 {
-    while (rest->len > 0 && !is_word_byte(rest->ptr[0]))
-        *rest = slice_skip(*rest, 1);
-    struct slice word = {rest->ptr, 0};
-    while (word.len < rest->len && is_word_byte(rest->ptr[word.len]))
-        word.len++;
-    *rest = slice_skip(*rest, word.len);
-    return word.len > 0 ? word : SLICE_ABSENT;
+    return (c >= 'a' && c <= 'z') || is_digit(c) || (unsigned char)c >= 0x80;
 }
 
-/* "linen" "shi"*: words in quotes are never operators, and quotes cannot be in them. One letter is no
- * beginning: it would match most of what there is, at great cost. */
+/* False at the end of the folded text. A word may have no parts. */
+static bool next_word(struct slice *rest, struct word *word)
+{
+    struct slice text;
+    *word = (struct word){.is_ascii = true};
+    if (!slice_split(rest, ' ', &text))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        word->is_ascii = word->is_ascii && (unsigned char)text.ptr[i] < 0x80;
+        word->has_digit = word->has_digit || is_digit(text.ptr[i]);
+    }
+    while (text.len > 0 && word->count < PARTS_MAX) {
+        size_t len = 0;
+        while (len < text.len && is_letter(text.ptr[len]))
+            len++;
+        if (len > 0)
+            word->parts[word->count++] = (struct slice){text.ptr, len};
+        text = slice_skip(text, len > 0 ? len : 1);
+    }
+    return true;
+}
+
+/* Words in quotes are never operators, and no quote can be in them. One letter is no beginning: it would
+ * match most of what there is, at great cost. */
+static void add_phrase(struct buf *query, struct slice text, bool is_beginning)
+{
+    buf_format(query, "\"%.*s\"%s ", SLICE_ARG(text), is_beginning && text_length(text) > 1 ? "*" : "");
+}
+
+static void add_parts(struct buf *query, const struct word *word, bool is_last, const char *between)
+{
+    for (size_t i = 0; i < word->count; i++) {
+        if (i > 0)
+            buf_append(query, slice_from(between));
+        add_phrase(query, word->parts[i], is_last && i + 1 == word->count);
+    }
+}
+
+/* The word itself, or a SKU: AND (("boot" AND "42"*) OR "<mark>boot42"*) */
+static void add_word_or_sku(struct buf *query, const struct word *word, bool is_last)
+{
+    buf_append(query, query->len > 0 ? SLICE("AND ((") : SLICE("(("));
+    add_parts(query, word, is_last, "AND ");
+    buf_append(query, SLICE(") OR \"" SKU_MARK));
+    for (size_t i = 0; i < word->count; i++)
+        buf_append(query, word->parts[i]);
+    bool is_code = word->count > 1 || word->has_digit;
+    buf_append(query, is_last && is_code ? SLICE("\"*) ") : SLICE("\") "));
+}
+
+/* Words that are no SKU come first, since only plain words may stand side by side without AND: one that is
+ * all signs to the engine counts for nothing there, while behind an AND it would find nothing. */
 struct slice search_query(struct arena *arena, struct slice typed)
 {
+    struct word words[SEARCH_TERMS_MAX];
+    size_t count = 0;
     struct slice rest = text_fold(arena, typed);
+    while (count < SEARCH_TERMS_MAX && next_word(&rest, &words[count]))
+        count += words[count].count > 0;
     struct buf query;
     buf_init(&query, arena);
-    struct slice word = next_word(&rest);
-    for (int count = 0; !slice_is_absent(word) && count < SEARCH_TERMS_MAX; count++) {
-        struct slice next = next_word(&rest);
-        bool is_beginning = slice_is_absent(next) && text_length(word) > 1;
-        buf_format(&query, "\"%.*s\"%s ", SLICE_ARG(word), is_beginning ? "*" : "");
-        word = next;
+    for (size_t i = 0; i < count; i++) {
+        if (!words[i].is_ascii)
+            add_parts(&query, &words[i], i + 1 == count, "");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (words[i].is_ascii)
+            add_word_or_sku(&query, &words[i], i + 1 == count);
     }
     return query.len > 0 ? buf_slice(&query) : SLICE_ABSENT;
 }
@@ -89,9 +152,16 @@ static struct slice words_of_skus(struct arena *arena, const struct product *pro
 {
     struct buf text;
     buf_init(&text, arena);
-    for (size_t i = 0; i < product->variant_count; i++)
-        buf_format(&text, "%.*s ", SLICE_ARG(product->variants[i].sku));
-    return text_fold(arena, buf_slice(&text));
+    for (size_t i = 0; i < product->variant_count; i++) {
+        struct slice sku = text_fold(arena, product->variants[i].sku);
+        buf_append(&text, SLICE(SKU_MARK));
+        for (size_t at = 0; at < sku.len; at++) {
+            if (is_letter(sku.ptr[at]))
+                buf_append_char(&text, sku.ptr[at]);
+        }
+        buf_append_char(&text, ' ');
+    }
+    return buf_slice(&text);
 }
 
 static struct words words_of(struct arena *arena, const struct product *product)
