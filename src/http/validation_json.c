@@ -49,7 +49,7 @@ struct level {
 struct walk {
     struct level levels[JSON_INPUT_DEPTH_MAX];
     size_t depth;
-    size_t values;
+    size_t values; /* brackets and commas: at least half of what there is */
     bool is_too_deep;
 };
 

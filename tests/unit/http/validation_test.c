@@ -334,6 +334,19 @@ static void test_everything_arrives_typed(void **state)
     assert_slice(input->order_number, "SK-7F3K9Q2M8XA");
 }
 
+static void test_true_in_the_query(void **state)
+{
+    (void)state;
+    struct sample sample = sample_of_body(SLICE(GOOD_BODY));
+    struct field_errors errors;
+    struct thing_input *input;
+    sample.query[0] = (struct raw_parameter){SLICE("active"), SLICE("true")};
+    sample.query_count = 1;
+    arena_reset(&arena);
+    assert_true(decode(&thing_rule, &sample, &input, &errors));
+    assert_true(input->has_active && input->active);
+}
+
 static void test_what_was_not_sent(void **state)
 {
     (void)state;
@@ -560,8 +573,8 @@ static void test_depth_and_size(void **state)
     sample = sample_of_body(SLICE("{\"name\":\"Ada\",\"note\":\"[[[[[[[[[[[[[[[[[[[[\\\"[[[[\"}"));
     expect_errors(&sample, "");
 
-    /* [1,1,...,1]: the array itself is a value, too */
-    size_t ones = JSON_INPUT_VALUES_MAX - 1;
+    /* [1,1,...,1] */
+    size_t ones = JSON_INPUT_VALUES_MAX;
     char *text = malloc(2 * ones + 3);
     assert_non_null(text);
     text[0] = '[';
@@ -792,6 +805,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_arrives_typed),
+        cmocka_unit_test(test_true_in_the_query),
         cmocka_unit_test(test_what_was_not_sent),
         cmocka_unit_test(test_null_and_empty),
         cmocka_unit_test(test_the_ends_of_every_range_are_inside),
