@@ -250,7 +250,8 @@ static enum db_result cart_view_read(struct db *db, struct arena *arena, const s
     }
     int64_t subtotal_minor = 0;
     if (!cart_subtotal(view->lines, view->count, &subtotal_minor) ||
-        !totals_compute(&view->settings, subtotal_minor, SHIPPING_METHOD_STANDARD, &view->totals))
+        !totals_compute(&view->settings, view->count > 0, subtotal_minor, SHIPPING_METHOD_STANDARD,
+                        &view->totals))
         return DB_CONFLICT;
     return DB_DONE;
 }

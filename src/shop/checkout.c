@@ -385,7 +385,7 @@ static enum db_result cart_price(struct db *db, struct checkout *checkout)
     else if (has_unbuyable_line(checkout))
         checkout->status = refuse_lines(checkout, NULL);
     else if (!cart_subtotal(checkout->lines, checkout->line_count, &subtotal_minor) ||
-             !totals_compute(&checkout->settings, subtotal_minor, checkout->input->shipping_method,
+             !totals_compute(&checkout->settings, true, subtotal_minor, checkout->input->shipping_method,
                              &checkout->totals))
         checkout->status =
             problem(checkout->response, PROBLEM_CART_LIMIT, "The cart's total is more than can be counted");

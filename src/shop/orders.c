@@ -42,6 +42,23 @@ static enum http_status order_answer(struct request *request, struct response *r
 
 static const enum db_type ORDER_LIST_COLUMNS[] = {ORDER_COLUMN_TYPES, DB_END};
 
+/* What people type of an order number, as numbers are stored: "sk 7f3k" and "7F3K" become "SK-7F3K". */
+static struct slice number_prefix(struct arena *arena, struct slice typed)
+{
+    struct buf prefix;
+    buf_init(&prefix, arena);
+    for (size_t i = 0; i < typed.len; i++) {
+        char c = typed.ptr[i];
+        if (c == ' ' || c == '-')
+            continue;
+        buf_append_char(&prefix, c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c);
+    }
+    struct slice rest = buf_slice(&prefix);
+    if (slice_starts_with(rest, SLICE("SK")))
+        rest = slice_skip(rest, 2);
+    return arena_format(arena, "SK-%.*s", SLICE_ARG(rest));
+}
+
 /* The filters, and whose orders: bound values in fixed fragments. */
 static void list_filter(struct db_built *built, const struct request *request,
                         const struct orders_list_input *input)
@@ -70,11 +87,9 @@ static void list_filter(struct db_built *built, const struct request *request,
     if (input->has_created_at_lte_ms)
         db_built_add(built, SQL(" AND created_at <= $?"), DB_ARGS(db_time(input->created_at_lte_ms)));
     if (input->has_q) {
-        char number[ORDER_NUMBER_LEN];
-        bool is_number = order_number_parse(input->q, number);
-        struct slice wanted =
-            is_number ? arena_copy(request->arena, (struct slice){number, sizeof(number)}) : SLICE("");
-        db_built_add(built, SQL(" AND order_number = $?"), DB_ARGS(db_text(wanted)));
+        struct slice from = number_prefix(request->arena, input->q);
+        db_built_add(built, SQL(" AND order_number >= $? AND order_number < $?"),
+                     DB_ARGS(db_text(from), db_text(arena_format(request->arena, "%.*s~", SLICE_ARG(from)))));
     }
 }
 
@@ -396,6 +411,14 @@ static enum http_status refuse_payment(struct request *request, struct response 
     return (enum http_status)0;
 }
 
+/* What the history says of it: reference and note, whichever there are. */
+static struct slice payment_words(struct arena *arena, const struct order_payment_record_input *input)
+{
+    if (slice_is_absent(input->note) || slice_is_absent(input->reference))
+        return slice_is_absent(input->note) ? input->reference : input->note;
+    return arena_format(arena, "%.*s, %.*s", SLICE_ARG(input->reference), SLICE_ARG(input->note));
+}
+
 enum http_status order_payment_record(struct request *request, struct response *response)
 {
     const struct order_payment_record_input *input = request->input;
@@ -420,9 +443,8 @@ enum http_status order_payment_record(struct request *request, struct response *
     if (result == DB_DONE)
         result = payment_insert(request->db, &payment, request->now_ms);
     if (result == DB_DONE)
-        result =
-            payment_credit(request->db, request->arena, &order, payment.amount_minor, actor_of(request),
-                           slice_is_absent(input->note) ? input->reference : input->note, request->now_ms);
+        result = payment_credit(request->db, request->arena, &order, payment.amount_minor, actor_of(request),
+                                payment_words(request->arena, input), request->now_ms);
     if (result != DB_DONE)
         return problem_database(response, result);
     response_location(response, "/orders/", order.id);

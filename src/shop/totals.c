@@ -18,14 +18,14 @@ static int64_t shipping_for(const struct shop_settings *settings, int64_t subtot
     return settings->shipping_rate_minor;
 }
 
-bool totals_compute(const struct shop_settings *settings, int64_t subtotal_minor, enum shipping_method method,
-                    struct totals *totals)
+bool totals_compute(const struct shop_settings *settings, bool has_goods, int64_t subtotal_minor,
+                    enum shipping_method method, struct totals *totals)
 {
     if (subtotal_minor < 0 || subtotal_minor > SUBTOTAL_MAX_MINOR)
         return false;
     totals->subtotal_minor = subtotal_minor;
     totals->discount_minor = 0;
-    totals->shipping_minor = shipping_for(settings, subtotal_minor, method);
+    totals->shipping_minor = has_goods ? shipping_for(settings, subtotal_minor, method) : 0;
     totals->tax_minor = money_rate_half_up(subtotal_minor, settings->tax_rate_basis_points);
     totals->total_minor =
         totals->subtotal_minor - totals->discount_minor + totals->shipping_minor + totals->tax_minor;

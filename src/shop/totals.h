@@ -8,11 +8,11 @@
 struct totals {
     int64_t subtotal_minor;
     int64_t discount_minor; /* 0 until promotions exist */
-    int64_t shipping_minor; /* 0 for an empty cart, and for standard shipping from the threshold on */
+    int64_t shipping_minor; /* 0 when nothing is sent, and for standard shipping from the threshold on */
     int64_t tax_minor;
     int64_t total_minor;
 };
 
-/* False when an amount would overflow. */
-bool totals_compute(const struct shop_settings *settings, int64_t subtotal_minor, enum shipping_method method,
-                    struct totals *totals);
+/* `has_goods`: there is something to send (it may be free of charge). False when an amount would overflow. */
+bool totals_compute(const struct shop_settings *settings, bool has_goods, int64_t subtotal_minor,
+                    enum shipping_method method, struct totals *totals);

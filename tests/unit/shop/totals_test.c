@@ -25,6 +25,7 @@ static void test_table(void **state)
     } CASES[] = {
         {0, SHIPPING_METHOD_STANDARD, 0, 0, 0},
         {0, SHIPPING_METHOD_EXPRESS, 0, 0, 0},
+        {0, SHIPPING_METHOD_STANDARD, 999, 0, 999}, /* a free thing is sent all the same */
         {1, SHIPPING_METHOD_STANDARD, 999, 0, 1000},
         {2999, SHIPPING_METHOD_STANDARD, 999, 262, 4260},   /* 262.41 */
         {5, SHIPPING_METHOD_STANDARD, 999, 0, 1004},        /* 0.4375 */
@@ -36,7 +37,7 @@ static void test_table(void **state)
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         struct totals totals;
-        assert_true(totals_compute(&SETTINGS, CASES[i].subtotal_minor, CASES[i].method, &totals));
+        assert_true(totals_compute(&SETTINGS, i > 1, CASES[i].subtotal_minor, CASES[i].method, &totals));
         assert_int_equal(totals.subtotal_minor, CASES[i].subtotal_minor);
         assert_int_equal(totals.discount_minor, 0);
         assert_int_equal(totals.shipping_minor, CASES[i].shipping_minor);
@@ -51,7 +52,7 @@ static void test_without_threshold_nothing_ships_free(void **state)
     struct shop_settings settings = SETTINGS;
     struct totals totals;
     settings.has_free_shipping_threshold = false;
-    assert_true(totals_compute(&settings, 1000000, SHIPPING_METHOD_STANDARD, &totals));
+    assert_true(totals_compute(&settings, true, 1000000, SHIPPING_METHOD_STANDARD, &totals));
     assert_int_equal(totals.shipping_minor, 999);
 }
 
@@ -61,7 +62,7 @@ static void test_a_threshold_of_zero_ships_everything_free(void **state)
     struct shop_settings settings = SETTINGS;
     struct totals totals;
     settings.free_shipping_threshold_minor = 0;
-    assert_true(totals_compute(&settings, 1, SHIPPING_METHOD_STANDARD, &totals));
+    assert_true(totals_compute(&settings, true, 1, SHIPPING_METHOD_STANDARD, &totals));
     assert_int_equal(totals.shipping_minor, 0);
 }
 
@@ -69,9 +70,9 @@ static void test_overflow_is_refused(void **state)
 {
     (void)state;
     struct totals totals;
-    assert_true(totals_compute(&SETTINGS, INT64_MAX / 4, SHIPPING_METHOD_EXPRESS, &totals));
-    assert_false(totals_compute(&SETTINGS, INT64_MAX / 4 + 1, SHIPPING_METHOD_EXPRESS, &totals));
-    assert_false(totals_compute(&SETTINGS, -1, SHIPPING_METHOD_EXPRESS, &totals));
+    assert_true(totals_compute(&SETTINGS, true, INT64_MAX / 4, SHIPPING_METHOD_EXPRESS, &totals));
+    assert_false(totals_compute(&SETTINGS, true, INT64_MAX / 4 + 1, SHIPPING_METHOD_EXPRESS, &totals));
+    assert_false(totals_compute(&SETTINGS, true, -1, SHIPPING_METHOD_EXPRESS, &totals));
 }
 
 int main(void)
