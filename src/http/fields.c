@@ -79,7 +79,8 @@ static void object_select(struct slice json, struct selection *selection, struct
         if (value_at > json.len)
             break;
         size_t value_len = value_length(json, value_at);
-        if (selection_has(selection, (struct slice){json.ptr + i + 1, name_len - 2})) {
+        struct slice name = {json.ptr + i + 1, name_len - 2};
+        if (selection_has(selection, name) || slice_is(name, "id")) {
             if (has_member)
                 buf_append_char(out, ',');
             has_member = true;

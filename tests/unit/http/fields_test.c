@@ -51,11 +51,11 @@ static void test_object(void **state)
 {
     (void)state;
     expect(PRODUCT, "id", "{\"id\":1}", NULL);
-    expect(PRODUCT, "name", "{\"name\":\"a, \\\"b\\\" } ] \\\\\"}", NULL);
-    expect(PRODUCT, "price", "{\"price\":{\"amount\":5,\"tags\":[1,{\"x\":\"}\"}]}}", NULL);
-    expect(PRODUCT, "last,none", "{\"none\":null,\"last\":-1.5e3}", NULL); /* in the reply's order */
+    expect(PRODUCT, "name", "{\"id\":1,\"name\":\"a, \\\"b\\\" } ] \\\\\"}", NULL);
+    expect(PRODUCT, "price", "{\"id\":1,\"price\":{\"amount\":5,\"tags\":[1,{\"x\":\"}\"}]}}", NULL);
+    expect(PRODUCT, "last,none", "{\"id\":1,\"none\":null,\"last\":-1.5e3}", NULL); /* in the reply's order */
     expect(PRODUCT, " id , yes ", "{\"id\":1,\"yes\":true}", NULL);
-    expect(PRODUCT, "tags,tags", "{\"tags\":[\"id\",\"x\"]}", NULL);
+    expect(PRODUCT, "tags,tags", "{\"id\":1,\"tags\":[\"id\",\"x\"]}", NULL);
     expect("{}", "id", NULL, "id");
     expect("{\"\":1}", "id", NULL, "id");
 }
