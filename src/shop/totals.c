@@ -9,8 +9,6 @@
 static int64_t shipping_for(const struct shop_settings *settings, int64_t subtotal_minor,
                             enum shipping_method method)
 {
-    if (subtotal_minor == 0)
-        return 0;
     if (method == SHIPPING_METHOD_EXPRESS)
         return settings->express_shipping_rate_minor;
     if (settings->has_free_shipping_threshold && subtotal_minor >= settings->free_shipping_threshold_minor)
