@@ -164,7 +164,7 @@ function* stringFaults(plain: Schema, at: At): Generator<Fault> {
     for (const bad of plain.format ? FORMATS[plain.format]!.bad : []) yield at(`not a ${plain.format}: ${bad}`, bad, /^(FORMAT|MAX_LENGTH|MIN_LENGTH|CONTROL_CHARACTER)$/);
     const good = String(sample(plain));
     yield at("a NUL", `${good}\u0000${good}`);
-    yield at("an unpaired surrogate", new Text(`"${good}\\ud800"`));
+    yield at("an unpaired surrogate", new Text(`"${good}\\ud800"`), undefined, /./); // no Unicode, so perhaps no text at all
     yield at("a byte that is not UTF-8", new Text(`"${good}${BAD_BYTE}"`));
     yield at("a line that does not end", new Text(`"${good}`), undefined, /./);
 }
@@ -229,7 +229,7 @@ describe("bodies", () => {
                 complaints.push(...check(fault, await client.request(operation.method, path, new Raw(bytesOf(render(fault.body))))));
             }
             assert.ok(tried >= 6, `${tried} tried`);
-            assert.equal(complaints.length, 0, `${complaints.length} of ${tried}:\n    ${complaints.slice(0, 25).join("\n    ")}`);
+            assert.equal(complaints.length, 0, `${complaints.length} of ${tried}:\n    ${complaints.slice(0, 12).join("\n    ")}`);
             assert.equal(stored(), before, "something was written");
         });
     }

@@ -287,6 +287,22 @@ describe("test cards", () => {
     });
 });
 
+test("what costs nothing can be ordered too", async () => {
+    const other = await Shop.open();
+    try {
+        await other.settings({ freeShippingThreshold: usd(0) });
+        const product = await other.product({ price: usd(0), stock: 5 });
+        for (const body of [checkoutBody(), cardBody(CARD_APPROVED)]) {
+            const cart = await other.cartOf(other.guest, { productId: product.id, quantity: 1 });
+            const order = ok(await other.guest.post(`/checkout/${cart.id}`, body), 201);
+            assert.deepEqual(amounts(order), [0, 0, 0, 0, 0]);
+        }
+        assert.deepEqual(await other.level(product.id), { onHand: 5, reserved: 2, available: 3 });
+    } finally {
+        await other.close();
+    }
+});
+
 describe("limits on unpaid orders of guests", () => {
     test("count per email address, and only while they are unpaid", async () => {
         const other = await Shop.open();

@@ -246,7 +246,7 @@ describe("the way of an order", () => {
     test("every action is safe to repeat with a key", async () => {
         const placed = await order();
         for (const [action, body, status] of [
-            ["process", {}, 200], ["ship", { carrier: "DHL" }, 200], ["deliver", {}, 200],
+            ["confirm", { note: "n" }, 200], ["payments", { amount: usd(100) }, 201], ["process", {}, 200], ["ship", { carrier: "DHL" }, 200], ["deliver", {}, 200],
         ] as const) {
             const key = newId();
             const first = await admin.post(`/orders/${placed.id}/${action}`, body, { key });

@@ -133,7 +133,7 @@ function withoutRequired(wrapper: Schema): Schema {
 
 /** Headers of the protocol, which no contract lists. */
 const PROTOCOL_HEADERS = new Set([
-    "date", "content-type", "content-length", "connection", "keep-alive", "transfer-encoding", "cache-control", "vary", "server", "allow",
+    "date", "age", "content-type", "content-length", "connection", "keep-alive", "transfer-encoding", "cache-control", "vary", "server", "allow",
     "www-authenticate", "accept-ranges", "content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy",
     "strict-transport-security", "cross-origin-resource-policy", "cross-origin-opener-policy", "permissions-policy", "x-request-id",
     "access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers", "access-control-expose-headers",
@@ -176,7 +176,7 @@ export function judge(seen: Observed): string | null {
             const typed = schema.type === "integer" ? Number(value) : value;
             const validate = validatorOf(`header ${response.ref} ${name}`, () => schema);
             if (!validate(typed)) faults.push(`header ${name}: ${value}: ${ajv.errorsText(validate.errors)}`);
-        } else if (!PROTOCOL_HEADERS.has(name) && !(name === "etag" && method === "GET" && seen.status === 200)) { // "on every GET"
+        } else if (!PROTOCOL_HEADERS.has(name) && !(name === "etag" && seen.status < 300)) { // the tag of what is answered, wherever it is
             faults.push(`header ${name} is not documented`);
         }
     }
@@ -205,7 +205,7 @@ export function judge(seen: Observed): string | null {
         if (!schema) faults.push(`content type ${type || "none"}, documented: ${[...response.content.keys()].join(", ")}`);
         else if (type.endsWith("json")) faults.push(...judgeJson(seen, response, schema, new URLSearchParams(query).has("fields"), requestId));
     }
-    if (faults.length > 0) throw new Error(`${label} breaks the contract:\n  ${faults.join("\n  ")}\n  body: ${seen.bytes.toString().slice(0, 600)}`);
+    if (faults.length > 0) throw new Error(`${label} breaks the contract:\n  ${faults.join("\n  ")}\n  body: ${seen.bytes.toString().slice(0, 300)}`);
     if (found) hits.add(`${found.id} ${explicit ? seen.status : "default"}`);
     return found?.id ?? null;
 }

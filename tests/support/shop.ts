@@ -4,7 +4,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { Client, ok, type Json } from "./client.ts";
 import { Server, uuidBlob, type ServerOptions } from "./server.ts";
 
-export const PASSWORD = "correct horse battery";
+export const PASSWORD = "the password of the tests"; // and of no example in the contract
 export const CARD_APPROVED = "4242424242424242";
 export const CARD_DECLINED = "4000000000000002";
 export const CARD_TIMEOUT = "4000000000000119";
