@@ -468,6 +468,8 @@ enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x
 void gateway_refuse(struct gateway *gateway, struct exchange *x, enum problem_code code, const char *detail)
 {
     x->status = problem(&x->response, code, "%s", detail);
+    if (code == PROBLEM_UNAVAILABLE)
+        response_header(&x->response, "Retry-After", SLICE("1"));
     gateway_finish(gateway, x);
 }
 

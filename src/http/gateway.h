@@ -1,14 +1,15 @@
-/* The one pipeline that every request takes, whatever transport it came by. gateway.c reads like the list of its steps.
+/* The one pipeline that every request takes, whatever transport it came by. gateway.c reads like the list of
+ * its steps.
  *
  * A transport (the server, the Lambda loop, a test):
  *   1. exchange_new, then sets method, target, address, and each header by exchange_header;
  *   2. gateway_open: request id and route; body_limit says how much body it should read;
- *   3. sets body, then gateway_handle. On GATEWAY_ANSWERED the reply stands in `reply`. On GATEWAY_PENDING it will, after `complete`
- *      was called (once, on another thread) and the transport called gateway_finish;
- *   or, without an event loop, gateway_run in place of both.
- * A transport that refuses a request by itself (a body that is too large) says why with gateway_refuse instead of 3.
- * Every exchange that was opened must be brought to its end (answered, or gateway_finish), also when its client is gone: that is
- * when caches are dropped and metrics counted. */
+ *   3. sets body, then gateway_handle. On GATEWAY_ANSWERED the reply stands in `reply`. On GATEWAY_PENDING it
+ * will, after `complete` was called (once, on another thread) and the transport called gateway_finish; or,
+ * without an event loop, gateway_run in place of both. A transport that refuses a request by itself (a body
+ * that is too large) says why with gateway_refuse instead of 3. Every exchange that was opened must be
+ * brought to its end (answered, or gateway_finish), also when its client is gone: that is when caches are
+ * dropped and metrics counted. */
 #pragma once
 
 #include "http/response.h"
@@ -38,7 +39,8 @@ enum request_header {
 
 #define REPLY_HEADERS_MAX (RESPONSE_HEADERS_MAX + 16)
 
-/* What goes back to the client. Names and values have a NUL behind them; all of it lives in the exchange's arena. */
+/* What goes back to the client. Names and values have a NUL behind them; all of it lives in the exchange's
+ * arena. */
 struct reply {
     enum http_status status;
     struct response_header headers[REPLY_HEADERS_MAX];
@@ -65,7 +67,8 @@ struct exchange {
     bool is_loopback;
     struct slice headers[HEADER_COUNT]; /* absent when not sent */
     void *transport;
-    /* Called on gateway_handle's thread just before the exchange is given to another one; NULL: nothing to do. */
+    /* Called on gateway_handle's thread just before the exchange is given to another one; NULL: nothing to
+     * do. */
     void (*suspend)(struct exchange *exchange);
     /* Called once, on another thread, after `suspend`. */
     void (*complete)(struct exchange *exchange);
@@ -99,19 +102,20 @@ struct exchange {
     struct lane_job lane_job;
     int64_t queued_us;
     size_t arena_mark; /* what lies behind it is not needed for a bare refusal */
-    void *waiter; /* of gateway_run */
+    void *waiter;      /* of gateway_run */
 };
 
 /* Starts the pools. `services` outlives the gateway. NULL when the system refuses threads. */
 struct gateway *gateway_new(const struct services *services);
-/* Ends the pools; no exchange may be pending, and the threads that called the gateway must not call it again. Before
- * store_close. */
+/* Ends the pools; no exchange may be pending, and the threads that called the gateway must not call it again.
+ * Before store_close. */
 void gateway_free(struct gateway *gateway);
 
 /* An empty exchange in the arena. */
 struct exchange *exchange_new(struct arena *arena);
-/* Takes a header field in; unknown ones are ignored. False when a field that may stand once stands twice: the transport answers
- * gateway_refuse(MALFORMED_REQUEST). `name` and `value` must live as long as the exchange. */
+/* Takes a header field in; unknown ones are ignored. False when a field that may stand once stands twice: the
+ * transport answers gateway_refuse(MALFORMED_REQUEST). `name` and `value` must live as long as the exchange.
+ */
 bool exchange_header(struct exchange *exchange, struct slice name, struct slice value);
 
 void gateway_open(struct gateway *gateway, struct exchange *exchange);
@@ -122,7 +126,8 @@ enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *e
 /* Renders the reply and does what waited for the commit. Nothing the second time. */
 void gateway_finish(struct gateway *gateway, struct exchange *exchange);
 /* Answers with a problem of the transport's own, finished. After gateway_open. */
-void gateway_refuse(struct gateway *gateway, struct exchange *exchange, enum problem_code code, const char *detail);
+void gateway_refuse(struct gateway *gateway, struct exchange *exchange, enum problem_code code,
+                    const char *detail);
 /* gateway_handle for a transport without an event loop: returns when the reply stands. */
 void gateway_run(struct gateway *gateway, struct exchange *exchange);
 

@@ -12,6 +12,9 @@
  * again cheap. */
 #define PUBLIC_MAX_AGE_S 60
 
+/* What the reply's headers may take of the arena, behind the body. */
+#define HEADERS_BYTES_MAX 4096
+
 struct metric gateway_in_flight =
     METRIC("souk_http_requests_in_flight", "Requests being handled now", NULL, METRIC_GAUGE);
 struct metric gateway_worker_queue =
@@ -96,7 +99,7 @@ static void wrap_body(struct exchange *x)
             append_pagination(&response->body, &response->pagination);
         buf_append_char(&response->body, '}');
     }
-    if (!response->body.overflow)
+    if (!response->body.overflow && x->arena->limit - x->arena->used >= HEADERS_BYTES_MAX)
         return;
     log_message(LOG_ERROR, "The reply of %s does not fit into its arena",
                 x->request.operation ? x->request.operation->name : "?");

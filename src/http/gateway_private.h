@@ -1,5 +1,5 @@
-/* What the parts of the gateway share: gateway.c (the steps), gateway_execute.c (who runs the handler), gateway_finish.c (the
- * reply). Nobody else includes this. */
+/* What the parts of the gateway share: gateway.c (the steps), gateway_execute.c (who runs the handler),
+ * gateway_finish.c (the reply). Nobody else includes this. */
 #pragma once
 
 #include "http/gateway.h"
@@ -56,5 +56,7 @@ extern struct metric gateway_worker_queue;
 extern struct metric gateway_password_queue;
 
 /* What a cached reply is kept as, and back. */
-struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag, struct slice body);
-bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag, struct slice *body);
+struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag,
+                               struct slice body);
+bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag,
+                         struct slice *body);

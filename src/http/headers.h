@@ -12,7 +12,8 @@ bool header_value_is_valid(struct slice value);
 bool header_accepts_json(struct slice accept);
 /* Content-Type: application/json, without another charset than UTF-8. */
 bool header_is_json(struct slice content_type);
-/* Authorization: Bearer; false when it is of another scheme or the token is empty or holds a byte that no token may. */
+/* Authorization: Bearer; false when it is of another scheme or the token is empty or holds a byte that no
+ * token may. */
 bool header_bearer(struct slice authorization, struct slice *token);
 /* X-Request-Id: 1..128 bytes of letters, digits, '-', '_', '.'. */
 bool header_request_id_is_sane(struct slice id);
@@ -20,7 +21,8 @@ bool header_request_id_is_sane(struct slice id);
 bool header_idempotency_key_is_valid(struct slice key);
 
 enum if_match { IF_MATCH_ANY, IF_MATCH_VERSION, IF_MATCH_MALFORMED };
-/* If-Match: "*", or one entity tag; one that is not of the form "v<version>-..." (or weak) has version -1, which no row has. */
+/* If-Match: "*", or one entity tag; one that is not of the form "v<version>-..." (or weak) has version -1,
+ * which no row has. */
 enum if_match header_if_match(struct slice if_match, int64_t *version);
 /* If-None-Match: whether `etag` (with its quotes) is in the list, compared weakly, or the list is "*". */
 bool header_none_match_has(struct slice if_none_match, struct slice etag);

@@ -1,5 +1,6 @@
-/* Finds the operation of a method and a path. Built once from the operation table, constant afterwards: a tree with one level
- * a path segment. A literal segment beats a {parameter}: /cart/me stands before /cart/{id}. */
+/* Finds the operation of a method and a path. Built once from the operation table, constant afterwards: a
+ * tree with one level a path segment. A literal segment beats a {parameter}: /cart/me stands before
+ * /cart/{id}. */
 #pragma once
 
 #include "base/arena.h"
@@ -18,17 +19,18 @@ enum route_result {
 };
 
 struct route {
-    const struct operation *operation;          /* with ROUTE_FOUND */
-    struct slice values[ROUTE_PARAMETERS_MAX];  /* of the path's parameters, in its order, unescaped */
+    const struct operation *operation;         /* with ROUTE_FOUND */
+    struct slice values[ROUTE_PARAMETERS_MAX]; /* of the path's parameters, in its order, unescaped */
     size_t value_count;
-    unsigned methods;                           /* with ROUTE_FOUND, ROUTE_NO_METHOD: bits 1 << enum http_method */
+    unsigned methods; /* with ROUTE_FOUND, ROUTE_NO_METHOD: bits 1 << enum http_method */
 };
 
-/* The table must outlive the router. Two operations of one method and path are a programmer error and abort. */
+/* The table must outlive the router. Two operations of one method and path are a programmer error and abort.
+ */
 struct router *router_new(const struct operation_table *table);
 void router_free(struct router *router);
 
-/* `path` is raw; each segment is unescaped once, so that an escaped slash stays inside its segment. HEAD finds GET. Unescaped
- * copies live in `arena`. */
+/* `path` is raw; each segment is unescaped once, so that an escaped slash stays inside its segment. HEAD
+ * finds GET. Unescaped copies live in `arena`. */
 enum route_result router_find(const struct router *router, struct arena *arena, enum http_method method,
                               struct slice path, struct route *route);

@@ -93,8 +93,8 @@ static void on_suspend(struct exchange *exchange)
         return;
     }
     slot->counts_as_suspended = true;
-    atomic_store(&slot->state, SLOT_PENDING);
     MHD_suspend_connection(slot->mhd);
+    atomic_store(&slot->state, SLOT_PENDING); /* from here on it may be resumed */
 }
 
 /* On the thread that has brought the exchange to its end. */
@@ -121,6 +121,24 @@ static void note_resumed(struct slot *slot)
 }
 
 /* ---- receiving ---- */
+
+/* Bodies that dawdle may hold half of the slots: the shop can be browsed and ordered from however many there
+ * are. */
+static bool may_receive(struct slot *slot)
+{
+    struct server *server = slot->server;
+    int others = atomic_fetch_add_explicit(&server->receiving, 1, memory_order_relaxed);
+    slot->counts_as_receiving = true;
+    return (int64_t)others * 2 < server->options.requests_max;
+}
+
+static void note_received(struct slot *slot)
+{
+    if (!slot->counts_as_receiving)
+        return;
+    slot->counts_as_receiving = false;
+    atomic_fetch_sub_explicit(&slot->server->receiving, 1, memory_order_relaxed);
+}
 
 static enum MHD_Result begin(struct server *server, struct MHD_Connection *mhd, const char *url,
                              const char *method, const char *version, void **con_cls)
@@ -155,6 +173,10 @@ static enum MHD_Result begin(struct server *server, struct MHD_Connection *mhd, 
     if (slot->must_close)
         return refuse(slot, PROBLEM_BODY_TOO_LARGE, "The body is larger than this operation takes");
     bool has_body = head.is_chunked || head.content_length > 0;
+    if (has_body && !may_receive(slot)) {
+        slot->must_close = true;
+        return refuse(slot, PROBLEM_UNAVAILABLE, "Too many bodies are on their way; try again");
+    }
     connection_set_deadline(connection, has_body ? server->options.body_deadline_ms : 0);
     buf_init(&slot->body, &slot->arena);
     if (head.content_length > 0)
@@ -181,6 +203,7 @@ static enum MHD_Result handle(struct slot *slot)
     struct server *server = slot->server;
     struct exchange *exchange = slot->exchange;
     connection_set_deadline(slot->connection, 0);
+    note_received(slot);
     if (slot->is_too_large)
         return refuse(slot, PROBLEM_BODY_TOO_LARGE, "The body is larger than this operation takes");
     exchange->body = buf_slice(&slot->body);
@@ -225,6 +248,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
         return;
     *con_cls = NULL;
     note_resumed(slot);
+    note_received(slot);
     switch ((enum slot_state)atomic_load(&slot->state)) {
     case SLOT_RECEIVING: /* the client went away, or missed a deadline */
         gateway_refuse(server->gateway, slot->exchange, PROBLEM_MALFORMED_REQUEST, "The request ended early");

@@ -1,5 +1,6 @@
-/* What the parts of the server share: server.c (start, stop, requests), server_head.c (the strict reading of a request's head),
- * server_connection.c (connections and their deadlines), server_slot.c (the arenas). Nobody else includes this. */
+/* What the parts of the server share: server.c (start, stop, requests), server_head.c (the strict reading of
+ * a request's head), server_connection.c (connections and their deadlines), server_slot.c (the arenas).
+ * Nobody else includes this. */
 #pragma once
 
 #include "http/server.h"
@@ -44,6 +45,7 @@ struct slot {
     bool is_too_large;
     bool must_close;
     bool counts_as_suspended;
+    bool counts_as_receiving;
     _Atomic int state;  /* enum slot_state */
     _Atomic int owners; /* its connection, and the thread that has the exchange */
 };
@@ -53,13 +55,14 @@ struct server {
     struct server_options options; /* zeroes replaced */
     struct MHD_Daemon *daemon;
     unsigned port;
-    uint64_t serial; /* no two servers of the process share it */
+    uint64_t serial;          /* no two servers of the process share it */
     _Atomic bool is_draining; /* replies say Connection: close */
     _Atomic bool is_cutting;  /* nothing is begun any more */
     _Atomic int active;       /* requests between their head and their end */
+    _Atomic int receiving;    /* of them, those whose body is on its way */
     _Atomic int suspended;
-    _Atomic int resuming;     /* threads inside MHD_resume_connection */
-    _Atomic int64_t now_ms;   /* the coarse clock of deadlines, monotonic */
+    _Atomic int resuming;   /* threads inside MHD_resume_connection */
+    _Atomic int64_t now_ms; /* the coarse clock of deadlines, monotonic */
 
     pthread_mutex_t slots_lock;
     struct slot **slots; /* every one ever made */
@@ -91,7 +94,8 @@ void connection_set_deadline(struct connection *connection, int64_t after_ms);
 bool watchdog_start(struct server *server);
 void watchdog_stop(struct server *server);
 
-/* server_head.c: fills the exchange from the head. What is wrong with it, or NULL. *content_length is -1 when not sent. */
+/* server_head.c: fills the exchange from the head. What is wrong with it, or NULL. *content_length is -1 when
+ * not sent. */
 struct request_head {
     struct exchange *exchange;
     const char *complaint;

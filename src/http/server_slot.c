@@ -55,6 +55,7 @@ struct slot *slot_acquire(struct server *server)
     slot->is_too_large = false;
     slot->must_close = false;
     slot->counts_as_suspended = false;
+    slot->counts_as_receiving = false;
     atomic_store_explicit(&slot->owners, 1, memory_order_relaxed);
     atomic_store_explicit(&slot->state, SLOT_RECEIVING, memory_order_relaxed);
     return slot;

@@ -1,7 +1,8 @@
-/* How often somebody may ask. Token buckets in memory: one for the whole API, one for each caller (address or user) and rate class.
+/* How often somebody may ask. Token buckets in memory: one for the whole API, one for each caller (address or
+ * user) and rate class.
  *
- * A bucket is one number, the time at which it would be full again (the "generic cell rate algorithm"): a bucket that is full
- * needs no memory at all, and the table forgets full ones first. Thread-safe. */
+ * A bucket is one number, the time at which it would be full again (the "generic cell rate algorithm"): a
+ * bucket that is full needs no memory at all, and the table forgets full ones first. Thread-safe. */
 #pragma once
 
 #include "base/ids.h"

@@ -1,5 +1,6 @@
-/* A bounded pool of threads for requests that may block. When its queue is full the least important waits in vain: checkout is
- * served before cart before browse, and what is refused is browse before cart before checkout. */
+/* A bounded pool of threads for requests that may block. When its queue is full the least important waits in
+ * vain: checkout is served before cart before browse, and what is refused is browse before cart before
+ * checkout. */
 #pragma once
 
 #include "base/metrics.h"
@@ -16,10 +17,10 @@ struct worker_job {
 };
 
 struct workers_options {
-    const char *name;        /* of the threads, at most 15 bytes */
+    const char *name; /* of the threads, at most 15 bytes */
     unsigned threads;
     unsigned queue_max;
-    struct metric *depth;    /* gauge of what waits; may be NULL */
+    struct metric *depth; /* gauge of what waits; may be NULL */
 };
 
 /* NULL when the system refuses threads. */
@@ -27,6 +28,6 @@ struct workers *workers_new(const struct workers_options *options);
 /* Runs what is queued, then ends the threads. Nothing may be submitted any more. */
 void workers_free(struct workers *workers);
 
-/* Queues the job. False when the queue is full of what is as important: then the job was not taken. When it pushed out a less
- * important one, that is in *evicted (else NULL) and the caller answers for it. */
+/* Queues the job. False when the queue is full of what is as important: then the job was not taken. When it
+ * pushed out a less important one, that is in *evicted (else NULL) and the caller answers for it. */
 bool workers_submit(struct workers *workers, struct worker_job *job, struct worker_job **evicted);

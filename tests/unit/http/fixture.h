@@ -379,15 +379,11 @@ static inline void fixture_open(struct fixture *fixture)
         fail_msg("%.*s", SLICE_ARG(complaint));
     fixture->db = store_connect(fixture->store);
     assert_non_null(fixture->db);
-    fixture->keys = key_ring_open(fixture->store, SECRET, &fixture->arena, &complaint);
-    if (fixture->keys == NULL)
-        fail_msg("%.*s", SLICE_ARG(complaint));
     fixture->cache = cache_new(1 << 20);
     fixture->config = (struct config){.workers = 2, .rate_limit = false, .rate_per_minute = 100};
     fixture->services = (struct services){.config = &fixture->config,
                                           .store = fixture->store,
                                           .cache = fixture->cache,
-                                          .keys = fixture->keys,
                                           .operations = {SMALL_SHOP, COUNT_OF(SMALL_SHOP)},
                                           .started_at_ms = clock_now_ms()};
     memset(fixture->services.cursor_key, 7, sizeof(fixture->services.cursor_key));
@@ -439,7 +435,8 @@ static inline int fixture_end(void **state)
     char command[128];
     gateway_free(fixture->gateway);
     cache_free(fixture->cache);
-    key_ring_free(fixture->keys);
+    if (fixture->keys != NULL)
+        key_ring_free(fixture->keys);
     store_disconnect(fixture->db);
     store_close(fixture->store);
     snprintf(command, sizeof(command), "rm -rf '%s'", fixture->folder);
@@ -469,6 +466,18 @@ static inline struct uuid fixture_user(struct fixture *fixture, const char *role
     return id;
 }
 
+/* Making keys takes a while, so only the tests that need a token do. Before any other thread asks. */
+static inline void fixture_keys(struct fixture *fixture)
+{
+    struct slice complaint = SLICE_ABSENT;
+    if (fixture->keys != NULL)
+        return;
+    fixture->keys = key_ring_open(fixture->store, SECRET, &fixture->arena, &complaint);
+    if (fixture->keys == NULL)
+        fail_msg("%.*s", SLICE_ARG(complaint));
+    fixture->services.keys = fixture->keys;
+}
+
 struct fixture_session {
     struct fixture *fixture;
     struct uuid user_id;
@@ -487,6 +496,7 @@ static inline const char *fixture_bearer(struct fixture *fixture, struct uuid us
                                          struct uuid *session_id)
 {
     struct fixture_session session = {.fixture = fixture, .user_id = user_id};
+    fixture_keys(fixture);
     assert_int_equal(db_transaction(fixture->db, fixture_session_open, &session), DB_DONE);
     struct principal principal = {.kind = PRINCIPAL_USER,
                                   .role = role,

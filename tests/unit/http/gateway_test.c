@@ -16,7 +16,7 @@ static struct call call_begin(struct fixture *fixture, enum http_method method, 
     struct call call;
     call.arena = calloc(1, sizeof(*call.arena));
     assert_non_null(call.arena);
-    assert_true(arena_init(call.arena, ARENA_REQUEST_BYTES));
+    assert_true(arena_init(call.arena, 1 << 20));
     call.x = exchange_new(call.arena);
     call.x->method = method;
     call.x->target = slice_from(target);
