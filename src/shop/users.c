@@ -212,6 +212,23 @@ static const char *const LIST_ORDER[] = {
     [USERS_LIST_SORT_NAME_DESC] = SQL(" ORDER BY name_sort DESC, id DESC"),
 };
 
+/* The page's ids come from an index that holds all that filters look at; only what is shown reads its row. */
+static void list_query(struct db_built *built, const struct request *request,
+                       const struct users_list_input *input, struct db_args after)
+{
+    db_built_init(built, USER_LIST_COLUMNS);
+    db_built_add(built, SQL("SELECT " USER_COLUMNS " FROM users WHERE id IN (SELECT id"), DB_NO_ARGS);
+    list_filter(built, request, input);
+    if (after.count > 0)
+        db_built_add(built, LIST_AFTER[input->sort], after);
+    db_built_add(built, LIST_ORDER[input->sort], DB_NO_ARGS);
+    db_built_add(built, SQL(" LIMIT $?"), DB_ARGS(db_int(input->limit + 1)));
+    if (input->has_offset)
+        db_built_add(built, SQL(" OFFSET $?"), DB_ARGS(db_int(input->offset)));
+    db_built_add(built, SQL(")"), DB_NO_ARGS);
+    db_built_add(built, LIST_ORDER[input->sort], DB_NO_ARGS);
+}
+
 /* The sort key of a row: the name where it is sorted by name, then the id. */
 struct list_key {
     struct db_value values[2];
@@ -260,15 +277,7 @@ enum http_status users_list(struct request *request, struct response *response)
         !cursor_open(request, &scope, input->cursor, BY_NAME + (2 - after.count), after.count, after.values))
         return problem_field(response, "cursor", "INVALID", "must be the nextCursor of this very list");
     struct db_built *built = ARENA_NEW(request->arena, struct db_built);
-    db_built_init(built, USER_LIST_COLUMNS);
-    db_built_add(built, SQL("SELECT " USER_COLUMNS), DB_NO_ARGS);
-    list_filter(built, request, input);
-    if (input->has_cursor)
-        db_built_add(built, LIST_AFTER[input->sort], (struct db_args){after.values, after.count});
-    db_built_add(built, LIST_ORDER[input->sort], DB_NO_ARGS);
-    db_built_add(built, SQL(" LIMIT $?"), DB_ARGS(db_int(input->limit + 1)));
-    if (input->has_offset)
-        db_built_add(built, SQL(" OFFSET $?"), DB_ARGS(db_int(input->offset)));
+    list_query(built, request, input, (struct db_args){after.values, input->has_cursor ? after.count : 0});
     enum db_result result;
     struct slice next =
         list_page(request, response, input, &scope, db_query_built(request->db, built), &result);
