@@ -69,8 +69,13 @@ describe("paths", () => {
     });
 
     test("escapes are undone once, after routing", async () => {
-        assert.equal((await judged(shop.server.port, "GET", `/%70roducts/${product.slug}`)).status, 404, "a path's own words are not escaped");
-        assert.equal((await judged(shop.server.port, "GET", `/products/%${product.slug.charCodeAt(0).toString(16)}${product.slug.slice(1)}`)).status, 200);
+        const plain = await judged(shop.server.port, "GET", `/products/${product.slug}`);
+        for (const path of [`/%70roducts/${product.slug}`, `/products/%${product.slug.charCodeAt(0).toString(16)}${product.slug.slice(1)}`]) {
+            const reply = await send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+            assert.deepEqual([reply?.status, reply?.text], [200, plain.text], `${path} is the same path (RFC 3986, 6.2.2.2)`);
+        }
+        assert.equal((await send(`GET /products%2F${product.slug} HTTP/1.1\r\nHost: x\r\n\r\n`))?.status, 404, "an escaped slash parts nothing");
+        assert.equal((await send(`GET /%2570roducts HTTP/1.1\r\nHost: x\r\n\r\n`))?.status, 404, "once");
         assert.equal((await judged(shop.server.port, "GET", `/products/${product.slug}%2Fvariants`)).status, 400, "an escaped slash is part of the slug, and no slug has one");
         assert.equal((await judged(shop.server.port, "GET", "/products/%2e%2e")).status, 400);
         for (const path of ["/products/%00", `/products/${product.slug}%00`, "/products/%", "/products/%4", "/products/%zz", "/products/%FF", "/docs/%00.js"]) {

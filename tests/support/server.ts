@@ -86,6 +86,7 @@ export class Server {
     stderr = "";
     exit: Promise<Exit> = Promise.resolve({ code: 0, signal: null });
     private child: ChildProcess | undefined;
+    private ending: Promise<Exit> | undefined;
     private release: () => void = () => undefined;
 
     private constructor(readonly data: string, private readonly options: ServerOptions) {}
@@ -120,6 +121,7 @@ export class Server {
         });
         running.add(child);
         this.child = child;
+        this.ending = undefined;
         this.stdout = "";
         this.stderr = "";
         child.stdout!.setEncoding("utf8").on("data", (text: string) => { this.stdout = (this.stdout + text).slice(-4_000_000); });
@@ -181,8 +183,16 @@ export class Server {
         await this.exit;
     }
 
-    /** SIGTERM; answers how it ended. */
-    async terminate(): Promise<Exit> {
+    /** SIGTERM, once; answers how it ended. */
+    terminate(): Promise<Exit> {
+        if (!this.ending) {
+            this.ending = this.terminateOnce();
+            this.ending.catch(() => undefined);
+        }
+        return this.ending;
+    }
+
+    private async terminateOnce(): Promise<Exit> {
         this.child?.kill("SIGTERM");
         const late = new AbortController();
         const exit = await Promise.race([this.exit, sleep(STOP_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
