@@ -57,7 +57,7 @@ step() {
         say "$what: $(seconds_as_text $((SECONDS - started)))"
     else
         say "$what: FAILED after $(seconds_as_text $((SECONDS - started)))"
-        tail -"${step_tail:-40}" "$log" | sed 's/^/    /'
+        grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | tail -"${step_tail:-40}" | sed 's/^/    /'
         say "The whole output is in $log."
     fi
     return "$status"

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tokenize } from "./c.ts";
+import { compare, settingsOf } from "./env.ts";
 import { LINES_MAX, longFunctions } from "./functions.ts";
 import { badIncludes, floorsOf } from "./includes.ts";
 import { SqlChecker, columnCount, textFaults } from "./sql.ts";
@@ -89,4 +90,15 @@ test("floors include downwards only, private headers stay at home", () => {
     assert.match(found("src/data/x.c", `#include "../base/x.h"`)[0]!, /never by/);
     assert.match(found("src/data/x.c", `#include "x.h"`)[0]!, /name headers from src/);
     assert.match(badIncludes(tokenize("int x;\n", "src/data/x.c"), floors)[0]!.what, /opens with a comment/);
+});
+
+test(".env.example and the table of settings agree", () => {
+    const settings = settingsOf(tokenize(`static const struct config_setting SETTINGS[] = {
+        {MEMBER(a), CONFIG_PATH, "SOUK_A", "a", "./a", 0, 0, "help"}, {MEMBER(b), CONFIG_SWITCH, NULL, "no-b", "on", 0, 0, "help"},
+        {MEMBER(c), CONFIG_SECRET, "SOUK_C", NULL, NULL, 0, 0, "help"},
+    };`));
+    assert.deepEqual(settings.map(({ name, initial }) => [name, initial]), [["SOUK_A", "./a"], ["SOUK_C", null]]);
+    assert.deepEqual(compare(settings, "# x\nSOUK_A=./a\nSOUK_C=\n"), []);
+    assert.deepEqual(compare(settings, "SOUK_A=./b\nSOUK_D=1\n").map((finding) => finding.what),
+        ['SOUK_A: the default is "./a"', "SOUK_C is missing", "SOUK_D is no setting"]);
 });
