@@ -1,5 +1,6 @@
-/* The records behind Idempotency-Key: table idempotency_records, written in the same transaction as the effect, kept 24 h.
- * The gateway does this for every operation but those that handle their own replay (checkout). */
+/* The records behind Idempotency-Key: table idempotency_records, written in the same transaction as the
+ * effect, kept 24 h. The gateway does this for every operation but those that handle their own replay
+ * (checkout). */
 #pragma once
 
 #include "http/response.h"
@@ -14,15 +15,16 @@ enum idempotency_state {
 
 struct idempotency_record {
     int64_t status;
-    struct slice body;     /* the stored reply, absent for a checkout */
-    struct uuid order_id;  /* of a checkout */
+    struct slice body;    /* the stored reply, absent for a checkout */
+    struct uuid order_id; /* of a checkout */
 };
 
 /* Inside the transaction. DB_DONE with *state (and *record unless new), or DB_ERROR. */
 enum db_result idempotency_find(struct request *request, struct db *db, enum idempotency_state *state,
                                 struct idempotency_record *record);
 /* Stores the outcome; DB_CONFLICT when another node was first. */
-enum db_result idempotency_store(struct request *request, struct db *db, const struct idempotency_record *record);
+enum db_result idempotency_store(struct request *request, struct db *db,
+                                 const struct idempotency_record *record);
 /* Forgets what the key was used for: its outcome did not stand (a declined payment). */
 enum db_result idempotency_forget(struct request *request, struct db *db);
 /* Deletes up to `limit` records older than 24 h. */

@@ -1,4 +1,5 @@
-/* One operation of the contract: every fact that a step of the gateway needs. The table is generated (src/api/). */
+/* One operation of the contract: every fact that a step of the gateway needs. The table is generated
+ * (src/api/). */
 #pragma once
 
 #include "auth/principal.h"
@@ -16,9 +17,9 @@ enum access {
 };
 
 enum execution {
-    EXECUTION_INLINE,       /* a read that cannot block: on the I/O thread */
-    EXECUTION_WORKER,       /* a read on a worker */
-    EXECUTION_TRANSACTION,  /* a write; the whole handler in one transaction, on the lane where there is one */
+    EXECUTION_INLINE,      /* a read that cannot block: on the I/O thread */
+    EXECUTION_WORKER,      /* a read on a worker */
+    EXECUTION_TRANSACTION, /* a write; the whole handler in one transaction, on the lane where there is one */
     EXECUTION_ORCHESTRATED, /* on a worker; the handler opens its own transactions */
     EXECUTION_PASSWORD      /* as orchestrated, on the password pool */
 };
@@ -40,14 +41,14 @@ struct operation {
     enum execution execution;
     enum rate_class rate_class;
     enum priority priority;
-    unsigned body_limit;          /* bytes; 0: takes no body */
+    unsigned body_limit; /* bytes; 0: takes no body */
     bool accepts_idempotency_key;
-    bool handles_replay;          /* the handler keeps its own idempotency record */
+    bool handles_replay; /* the handler keeps its own idempotency record */
     bool accepts_if_match;
     bool reads_replica;
-    bool is_bare;                 /* the reply is not wrapped in "data" */
-    bool selects_fields;          /* has the parameter `fields` */
-    unsigned cache_seconds;       /* 0: never cached */
+    bool is_bare;                                     /* the reply is not wrapped in "data" */
+    bool selects_fields;                              /* has the parameter `fields` */
+    unsigned cache_seconds;                           /* 0: never cached */
     const char *cache_tags[OPERATION_CACHE_TAGS_MAX]; /* NULL-terminated unless full */
 };
 

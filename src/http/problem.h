@@ -8,56 +8,56 @@
 struct response;
 
 /* Code, status, title. The code is what clients switch on; it never changes its meaning. */
-#define PROBLEM_TABLE(X)                                                                                            \
-    X(VALIDATION_ERROR, 400, "The request is not valid")                                                            \
-    X(MALFORMED_REQUEST, 400, "The request is malformed")                                                           \
-    X(INVALID_TOKEN, 400, "The token is not valid")                                                                 \
-    X(UNAUTHENTICATED, 401, "Authentication is required")                                                           \
-    X(INVALID_CREDENTIALS, 401, "The credentials are not valid")                                                    \
-    X(PAYMENT_DECLINED, 402, "The payment was declined")                                                            \
-    X(FORBIDDEN, 403, "You may not do this")                                                                        \
-    X(NOT_FOUND, 404, "There is nothing here")                                                                      \
-    X(CATEGORY_NOT_FOUND, 404, "There is no such category")                                                         \
-    X(PRODUCT_NOT_FOUND, 404, "There is no such product")                                                           \
-    X(VARIANT_NOT_FOUND, 404, "There is no such variant")                                                           \
-    X(USER_NOT_FOUND, 404, "There is no such user")                                                                 \
-    X(ADDRESS_NOT_FOUND, 404, "There is no such address")                                                           \
-    X(CART_NOT_FOUND, 404, "There is no such cart")                                                                 \
-    X(CART_ITEM_NOT_FOUND, 404, "There is no such item in the cart")                                                \
-    X(ORDER_NOT_FOUND, 404, "There is no such order")                                                               \
-    X(MEDIA_NOT_FOUND, 404, "There is no such picture")                                                             \
-    X(METHOD_NOT_ALLOWED, 405, "This path does not take this method")                                               \
-    X(NOT_ACCEPTABLE, 406, "The reply would be JSON")                                                               \
-    X(CONFLICT, 409, "The state has changed meanwhile")                                                             \
-    X(SLUG_TAKEN, 409, "The slug is taken")                                                                         \
-    X(SKU_TAKEN, 409, "The SKU is taken")                                                                           \
-    X(EMAIL_TAKEN, 409, "The e-mail address is taken")                                                              \
-    X(CATEGORY_NOT_EMPTY, 409, "The category is not empty")                                                         \
-    X(CATEGORY_CYCLE, 409, "A category cannot stand below itself")                                                  \
-    X(LAST_VARIANT, 409, "A product keeps at least one variant")                                                    \
-    X(LAST_ADMIN, 409, "The last administrator cannot be removed")                                                  \
-    X(OUT_OF_STOCK, 409, "Not enough stock")                                                                        \
-    X(PRODUCT_UNAVAILABLE, 409, "The product is not for sale")                                                      \
-    X(CART_CONVERTED, 409, "The cart has become an order")                                                          \
-    X(CART_EMPTY, 409, "The cart is empty")                                                                         \
-    X(CART_LIMIT, 409, "The cart is full")                                                                          \
-    X(CHECKOUT_IN_PROGRESS, 409, "The cart is being checked out")                                                   \
-    X(OPEN_ORDER_LIMIT, 409, "Too many open unpaid orders")                                                         \
-    X(INVALID_TRANSITION, 409, "The order's status does not allow this")                                            \
-    X(PAYMENT_EXCEEDS_TOTAL, 409, "The amount is more than is due")                                                 \
-    X(REFUND_EXCEEDS_PAYMENT, 409, "The amount is more than was paid")                                              \
-    X(INSUFFICIENT_STOCK, 409, "The stock on hand does not allow this")                                             \
-    X(VARIANT_EXISTS, 409, "A variant with these options exists")                                                   \
-    X(ADDRESS_LIMIT, 409, "The address book is full")                                                               \
-    X(LIMIT_REACHED, 409, "A limit is reached")                                                                     \
-    X(IDEMPOTENCY_IN_PROGRESS, 409, "The first request with this key is still running")                             \
-    X(PRECONDITION_FAILED, 412, "The resource has changed")                                                         \
-    X(BODY_TOO_LARGE, 413, "The body is too large")                                                                 \
-    X(URI_TOO_LONG, 414, "The URI is too long")                                                                     \
-    X(UNSUPPORTED_MEDIA_TYPE, 415, "The body must be application/json")                                             \
-    X(IDEMPOTENCY_KEY_REUSED, 422, "The idempotency key was used for another request")                              \
-    X(RATE_LIMIT_EXCEEDED, 429, "Too many requests")                                                                \
-    X(INTERNAL_ERROR, 500, "Something failed on our side")                                                          \
+#define PROBLEM_TABLE(X)                                                                                     \
+    X(VALIDATION_ERROR, 400, "The request is not valid")                                                     \
+    X(MALFORMED_REQUEST, 400, "The request is malformed")                                                    \
+    X(INVALID_TOKEN, 400, "The token is not valid")                                                          \
+    X(UNAUTHENTICATED, 401, "Authentication is required")                                                    \
+    X(INVALID_CREDENTIALS, 401, "The credentials are not valid")                                             \
+    X(PAYMENT_DECLINED, 402, "The payment was declined")                                                     \
+    X(FORBIDDEN, 403, "You may not do this")                                                                 \
+    X(NOT_FOUND, 404, "There is nothing here")                                                               \
+    X(CATEGORY_NOT_FOUND, 404, "There is no such category")                                                  \
+    X(PRODUCT_NOT_FOUND, 404, "There is no such product")                                                    \
+    X(VARIANT_NOT_FOUND, 404, "There is no such variant")                                                    \
+    X(USER_NOT_FOUND, 404, "There is no such user")                                                          \
+    X(ADDRESS_NOT_FOUND, 404, "There is no such address")                                                    \
+    X(CART_NOT_FOUND, 404, "There is no such cart")                                                          \
+    X(CART_ITEM_NOT_FOUND, 404, "There is no such item in the cart")                                         \
+    X(ORDER_NOT_FOUND, 404, "There is no such order")                                                        \
+    X(MEDIA_NOT_FOUND, 404, "There is no such picture")                                                      \
+    X(METHOD_NOT_ALLOWED, 405, "This path does not take this method")                                        \
+    X(NOT_ACCEPTABLE, 406, "The reply would be JSON")                                                        \
+    X(CONFLICT, 409, "The state has changed meanwhile")                                                      \
+    X(SLUG_TAKEN, 409, "The slug is taken")                                                                  \
+    X(SKU_TAKEN, 409, "The SKU is taken")                                                                    \
+    X(EMAIL_TAKEN, 409, "The e-mail address is taken")                                                       \
+    X(CATEGORY_NOT_EMPTY, 409, "The category is not empty")                                                  \
+    X(CATEGORY_CYCLE, 409, "A category cannot stand below itself")                                           \
+    X(LAST_VARIANT, 409, "A product keeps at least one variant")                                             \
+    X(LAST_ADMIN, 409, "The last administrator cannot be removed")                                           \
+    X(OUT_OF_STOCK, 409, "Not enough stock")                                                                 \
+    X(PRODUCT_UNAVAILABLE, 409, "The product is not for sale")                                               \
+    X(CART_CONVERTED, 409, "The cart has become an order")                                                   \
+    X(CART_EMPTY, 409, "The cart is empty")                                                                  \
+    X(CART_LIMIT, 409, "The cart is full")                                                                   \
+    X(CHECKOUT_IN_PROGRESS, 409, "The cart is being checked out")                                            \
+    X(OPEN_ORDER_LIMIT, 409, "Too many open unpaid orders")                                                  \
+    X(INVALID_TRANSITION, 409, "The order's status does not allow this")                                     \
+    X(PAYMENT_EXCEEDS_TOTAL, 409, "The amount is more than is due")                                          \
+    X(REFUND_EXCEEDS_PAYMENT, 409, "The amount is more than was paid")                                       \
+    X(INSUFFICIENT_STOCK, 409, "The stock on hand does not allow this")                                      \
+    X(VARIANT_EXISTS, 409, "A variant with these options exists")                                            \
+    X(ADDRESS_LIMIT, 409, "The address book is full")                                                        \
+    X(LIMIT_REACHED, 409, "A limit is reached")                                                              \
+    X(IDEMPOTENCY_IN_PROGRESS, 409, "The first request with this key is still running")                      \
+    X(PRECONDITION_FAILED, 412, "The resource has changed")                                                  \
+    X(BODY_TOO_LARGE, 413, "The body is too large")                                                          \
+    X(URI_TOO_LONG, 414, "The URI is too long")                                                              \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "The body must be application/json")                                      \
+    X(IDEMPOTENCY_KEY_REUSED, 422, "The idempotency key was used for another request")                       \
+    X(RATE_LIMIT_EXCEEDED, 429, "Too many requests")                                                         \
+    X(INTERNAL_ERROR, 500, "Something failed on our side")                                                   \
     X(UNAVAILABLE, 503, "The shop is busy; try again")
 
 enum problem_code {
@@ -66,16 +66,20 @@ enum problem_code {
 #undef X
 };
 
-/* Replaces what the response holds (headers, tags and effects too) by the problem; returns its status, so that a handler says `return problem(...)`.
- * `detail` is a printf format for people; it tells nothing of the inside. */
+/* Replaces what the response holds (headers, tags and effects too) by the problem; returns its status, so
+ * that a handler says `return problem(...)`. `detail` is a printf format for people; it tells nothing of the
+ * inside. */
 enum http_status problem(struct response *response, enum problem_code code, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As problem, under another status than the table's: an INVALID_TOKEN is 401 where the token is the credential itself. */
-enum http_status problem_with_status(struct response *response, enum problem_code code, enum http_status status,
-                                     const char *detail, ...) __attribute__((format(printf, 4, 5)));
+/* As problem, under another status than the table's: an INVALID_TOKEN is 401 where the token is the
+ * credential itself. */
+enum http_status problem_with_status(struct response *response, enum problem_code code,
+                                     enum http_status status, const char *detail, ...)
+    __attribute__((format(printf, 4, 5)));
 
-/* One bad field: name as in the request ("items[2].quantity"), rule code ("MAX", "REQUIRED", ...), message. */
+/* One bad field: name as in the request ("items[2].quantity"), rule code ("MAX", "REQUIRED", ...), message.
+ */
 struct field_error {
     struct slice field;
     const char *code;
@@ -85,8 +89,8 @@ struct field_error {
 /* VALIDATION_ERROR with its list. */
 enum http_status problem_fields(struct response *response, const struct field_error *errors, size_t count);
 /* VALIDATION_ERROR on one field, found by a handler. */
-enum http_status problem_field(struct response *response, const char *field, const char *code, const char *message, ...)
-    __attribute__((format(printf, 4, 5)));
+enum http_status problem_field(struct response *response, const char *field, const char *code,
+                               const char *message, ...) __attribute__((format(printf, 4, 5)));
 /* The member `errors` of a problem just made that is not a VALIDATION_ERROR: lines out of stock, say. */
 void problem_errors(struct response *response, const struct field_error *errors, size_t count);
 /* An extra member of the problem just made (orderNumber, retryAfterSeconds). */
@@ -96,5 +100,6 @@ void problem_extra_int(struct response *response, const char *key, int64_t value
 enum http_status problem_database(struct response *response, enum db_result result);
 
 const char *problem_code_name(enum problem_code code);
-/* Ends the JSON of a problem with the request's id; the gateway's last touch, after the handler's extra members. */
+/* Ends the JSON of a problem with the request's id; the gateway's last touch, after the handler's extra
+ * members. */
 void problem_close(struct response *response, struct slice request_id);

@@ -1,5 +1,5 @@
-/* A request as a handler sees it: checked, decoded, authorized. A handler reads it, runs SQL on `db`, fills the response and
- * returns the status. It never touches a socket, a lock, malloc or free. */
+/* A request as a handler sees it: checked, decoded, authorized. A handler reads it, runs SQL on `db`, fills
+ * the response and returns the status. It never touches a socket, a lock, malloc or free. */
 #pragma once
 
 #include "auth/principal.h"
@@ -10,27 +10,27 @@
 #include "http/services.h"
 
 struct idempotency {
-    bool is_present;              /* the request carried a valid Idempotency-Key that the operation takes */
-    uint8_t scope[SHA256_LEN];    /* principal, operation, path and key */
-    uint8_t body[SHA256_LEN];     /* what the key was first used for */
+    bool is_present;           /* the request carried a valid Idempotency-Key that the operation takes */
+    uint8_t scope[SHA256_LEN]; /* principal, operation, path and key */
+    uint8_t body[SHA256_LEN];  /* what the key was first used for */
 };
 
 struct request {
     const struct operation *operation;
     const struct services *services;
-    struct arena *arena;          /* everything made for this request lives here until the reply is sent */
-    struct db *db;                /* inside the transaction for EXECUTION_TRANSACTION */
-    const void *input;            /* struct <operation>_input of contract/inputs.h */
+    struct arena *arena; /* everything made for this request lives here until the reply is sent */
+    struct db *db;       /* inside the transaction for EXECUTION_TRANSACTION */
+    const void *input;   /* struct <operation>_input of contract/inputs.h */
     struct principal principal;
     struct idempotency idempotency;
     bool has_if_match;
-    int64_t if_match_version;     /* If-Match: "v<version>-..." */
+    int64_t if_match_version; /* If-Match: "v<version>-..." */
     int64_t now_ms;
-    struct uuid id;               /* X-Request-Id */
-    struct slice address;         /* of the client, text */
+    struct uuid id;       /* X-Request-Id */
+    struct slice address; /* of the client, text */
     struct slice user_agent;
-    struct slice origin;          /* the Origin header, absent without */
+    struct slice origin; /* the Origin header, absent without */
     struct slice host;
-    struct slice refresh_cookie;  /* cookie souk_refresh, absent without */
-    bool is_loopback;             /* the connection comes from this machine */
+    struct slice refresh_cookie; /* cookie souk_refresh, absent without */
+    bool is_loopback;            /* the connection comes from this machine */
 };

@@ -222,68 +222,70 @@ static void test_head_and_conditional(void **state)
 
 /* Each could be understood in two ways, or is no HTTP: refused before the body, and the connection ends. What
  * follows it must never be answered. */
+static const char *const AMBIGUOUS[] = {
+    POST_HEAD("/counters/1") "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    POST_HEAD("/counters/1") "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    POST_HEAD("/counters/1") "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    POST_HEAD("/counters/1") "Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
+    POST_HEAD("/counters/1") "Content-Length : 2\r\n\r\n{}",
+    POST_HEAD("/counters/1") "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    POST_HEAD("/counters/1") "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    POST_HEAD("/counters/1") "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    POST_HEAD("/counters/1") "Transfer-Encoding: identity\r\n\r\n",
+    POST_HEAD("/counters/1") "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    POST_HEAD("/counters/1") "Content-Length: 2\r\nExpect: 200-ok\r\n\r\n{}",
+    "GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a, b\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a/b@c\r\n\r\n",
+    "GET /health HTTP/1.1\r\nAccept: */*\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nX y: 1\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nX-\x01: 1\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nX: a\x01z\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nAuthorization: y\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nIdempotency-Key: x\r\nIdempotency-Key: y\r\n\r\n",
+    "POST /counters/1 HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "GET /health HTTP/1.2\r\nHost: a\r\n\r\n",
+    /* what libmicrohttpd does not show: each of these it takes for a whole and proper head */
+    "GET /health HTTP/1.1\r\nHost: a\r\n: x\r\nX: y\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\n:\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\n:x: y\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nX: y\r\n Transfer-Encoding: chunked\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\t\r\n\r\n",
+    "GET /health HTTP/1.1\nHost: a\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: a\r\n\n",
+    "GET  /health HTTP/1.1\r\nHost: a\r\n\r\n",
+};
+
+/* What libmicrohttpd answers by itself ends the connection too. */
+static const char *const ITS_OWN[] = {
+    POST_HEAD("/counters/1") "Content-Length: x\r\n\r\n{}",
+    POST_HEAD("/counters/1") "Content-Length: -1\r\n\r\n{}",
+    POST_HEAD("/counters/1") "Content-Length: 99999999999999999999999\r\n\r\n{}",
+    POST_HEAD("/counters/1") "Content-Length: 2,2\r\n\r\n{}",
+    "GET /health HTTP/2.0\r\nHost: a\r\n\r\n",
+};
+
 static void test_smuggling(void **state)
 {
-    static const char *const CASES[] = {
-        POST_HEAD("/counters/1") "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        POST_HEAD("/counters/1") "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
-        POST_HEAD("/counters/1") "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-        POST_HEAD("/counters/1") "Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
-        POST_HEAD("/counters/1") "Content-Length : 2\r\n\r\n{}",
-        POST_HEAD("/counters/1") "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-        POST_HEAD("/counters/1") "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        POST_HEAD("/counters/1") "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        POST_HEAD("/counters/1") "Transfer-Encoding: identity\r\n\r\n",
-        POST_HEAD("/counters/1") "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        POST_HEAD("/counters/1") "Content-Length: 2\r\nExpect: 200-ok\r\n\r\n{}",
-        "GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a, b\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a/b@c\r\n\r\n",
-        "GET /health HTTP/1.1\r\nAccept: */*\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nX y: 1\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nX-\x01: 1\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nX: a\x01z\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nAuthorization: y\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nIdempotency-Key: x\r\nIdempotency-Key: y\r\n\r\n",
-        "POST /counters/1 HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "GET /health HTTP/1.2\r\nHost: a\r\n\r\n",
-        /* what libmicrohttpd does not show: each of these it takes for a whole and proper head */
-        "GET /health HTTP/1.1\r\nHost: a\r\n: x\r\nX: y\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\n:\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\n:x: y\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nX: y\r\n Transfer-Encoding: chunked\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\t\r\n\r\n",
-        "GET /health HTTP/1.1\nHost: a\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\n\n",
-        "GET  /health HTTP/1.1\r\nHost: a\r\n\r\n",
-    };
     struct fixture *f = *state;
     struct server *server = start(f, NULL);
     struct answer *answer = calloc(1, sizeof(*answer));
-    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+    for (size_t i = 0; i < COUNT_OF(AMBIGUOUS); i++) {
         struct client *client = client_open(server);
-        client_send(client, CASES[i]);
+        client_send(client, AMBIGUOUS[i]);
         client_send(client, GET("/health"));
         client_read(client, answer, true);
         if (answer->status != 400)
-            fail_msg("%s\nis answered %d", CASES[i], answer->status);
+            fail_msg("%s\nis answered %d", AMBIGUOUS[i], answer->status);
         if (strstr(answer->body, "\"code\":\"MALFORMED_REQUEST\"") == NULL)
-            fail_msg("%s\nis not answered by us: %s", CASES[i], answer->body);
+            fail_msg("%s\nis not answered by us: %s", AMBIGUOUS[i], answer->body);
         assert_string_equal(answer_header(answer, "Connection:"), "close");
         assert_string_equal(answer_header(answer, "Content-Type:"), "application/problem+json");
         assert_true(client_is_closed(client));
         client_close(client);
     }
-    /* What libmicrohttpd answers by itself ends the connection too. */
-    static const char *const ITS_OWN[] = {
-        POST_HEAD("/counters/1") "Content-Length: x\r\n\r\n{}",
-        POST_HEAD("/counters/1") "Content-Length: -1\r\n\r\n{}",
-        POST_HEAD("/counters/1") "Content-Length: 99999999999999999999999\r\n\r\n{}",
-        POST_HEAD("/counters/1") "Content-Length: 2,2\r\n\r\n{}",
-        "GET /health HTTP/2.0\r\nHost: a\r\n\r\n",
-    };
     for (size_t i = 0; i < COUNT_OF(ITS_OWN); i++) {
         struct client *client = client_open(server);
         client_send(client, ITS_OWN[i]);
