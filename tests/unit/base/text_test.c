@@ -215,6 +215,28 @@ static void asserts_valid_text(void **state)
 
 #define with_arena(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void folds_case_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *folded;
+    } CASES[] = {
+        {"", ""},
+        {"Anna.B+c@Example.COM", "anna.b+c@example.com"},
+        {"  Two  Spaces ", "  two  spaces "},
+        {"JOS\xc3\x89@Example.com", "jos\xc3\xa9@example.com"},
+        {"JOSE\xcc\x81", "jos\xc3\xa9"}, /* written in two parts */
+        {"STRA\xc3\x9f\x45", "strasse"},
+        {"\xce\xa3\xce\x91\xcf\x82", "\xcf\x83\xce\xb1\xcf\x83"}, /* a final sigma is one too */
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct slice folded = text_fold_case(&arena, slice_from(CASES[i].text));
+        assert_non_null(folded.ptr);
+        assert_int_equal(folded.len, strlen(CASES[i].folded));
+        assert_memory_equal(folded.ptr, CASES[i].folded, folded.len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +244,7 @@ int main(void)
         with_arena(counts_characters),
         with_arena(folds),
         with_arena(folding_is_stable_for_every_character),
+        with_arena(folds_case_alone),
         with_arena(makes_slugs),
         with_arena(cuts_slugs),
         with_arena(asserts_valid_text),
