@@ -33,10 +33,12 @@ step() {
     shift 2
     mkdir -p "$log_directory"
     local log=$log_directory/$name.log
+    set -m # a process group of its own, so that Ctrl-C can end all of it
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
+    set +m
     # shellcheck disable=SC2064
-    trap "kill $pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM
+    trap "kill -- -$pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM
     [ -t 1 ] || say "$what ..."
     while kill -0 "$pid" 2>/dev/null; do
         if [ -t 1 ]; then
