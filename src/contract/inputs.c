@@ -1589,8 +1589,8 @@ static const struct field_rule auth_login_body_fields[] = {
      .kind = FIELD_TEXT, .format = TEXT_EMAIL, .maximum = INT64_C(254), .is_required = true,
      .offset = offsetof(struct auth_login_input, email)},
     {.name = "password",
-     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
-     .offset = offsetof(struct auth_login_input, password)},
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .is_required = true, .offset = offsetof(struct auth_login_input, password)},
     {.name = "cartId",
      .kind = FIELD_UUID, .offset = offsetof(struct auth_login_input, cart_id),
      .has_offset = offsetof(struct auth_login_input, has_cart_id)},
@@ -1637,8 +1637,8 @@ const struct input_rule auth_logout_input_rule = {
 
 static const struct field_rule auth_password_change_body_fields[] = {
     {.name = "currentPassword",
-     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
-     .offset = offsetof(struct auth_password_change_input, current_password)},
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .is_required = true, .offset = offsetof(struct auth_password_change_input, current_password)},
     {.name = "newPassword",
      .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(8), .maximum = INT64_C(128),
      .is_required = true, .offset = offsetof(struct auth_password_change_input, new_password)},

@@ -80,7 +80,7 @@ enum field_kind {
 
 /* Texts are valid UTF-8 without control characters; a plain text longer than TEXT_LINE_MAX code points may
  * have several lines, so line feed, carriage return and tab are let through there. A text that must not be
- * empty must not be blank. */
+ * empty must not be blank, but a password may. */
 #define TEXT_LINE_MAX 255
 
 enum text_format {

@@ -221,7 +221,7 @@ bool text_check(struct decoder *decoder, const struct place *place, const struct
     else if (length > (size_t)rule->maximum)
         decoder_refuse(decoder, place, "MAX_LENGTH", "must have at most %lld characters",
                        (long long)rule->maximum);
-    else if (rule->minimum > 0 && is_blank(text))
+    else if (rule->minimum > 0 && rule->format != TEXT_PASSWORD && is_blank(text))
         decoder_refuse(decoder, place, "BLANK", "must not be blank");
     else if (!text_format_matches(rule->format, text))
         decoder_refuse(decoder, place, "FORMAT", "must be %s", text_format_description(rule->format));
