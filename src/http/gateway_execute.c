@@ -234,11 +234,14 @@ static void conclude(struct exchange *x)
     x->complete(x);
 }
 
-/* What was not committed did not happen, and what was seen on the way may not have happened either. */
-static void after_transaction(struct exchange *x, bool is_committed)
+/* What was not committed did not happen, and what was seen on the way may not have happened either. A success
+ * that ends as a conflict met a deferred constraint, which speaks only at the commit. */
+static void after_transaction(struct exchange *x, enum db_result result)
 {
-    if (!is_committed)
+    if (result == DB_ERROR)
         exchange_set_unavailable(x, "The shop is busy; try again");
+    else if (result != DB_DONE && x->status < 400)
+        x->status = problem_database(&x->response, DB_CONFLICT);
 }
 
 static struct exchange *exchange_of_job(struct worker_job *job)
@@ -254,7 +257,7 @@ static void worker_run(struct worker_job *job)
         exchange_set_unavailable(x, "The shop is busy; try again");
     } else if (x->execution == EXECUTION_TRANSACTION) {
         if (has_database(x, db))
-            after_transaction(x, db_transaction(db, run_transaction, x) != DB_ERROR);
+            after_transaction(x, db_transaction(db, run_transaction, x));
     } else if (x->execution == EXECUTION_WORKER) {
         run_read(x, db);
     } else {
@@ -266,7 +269,7 @@ static void worker_run(struct worker_job *job)
 static void lane_done(void *arg, enum db_result result, bool is_committed)
 {
     struct exchange *x = arg;
-    after_transaction(x, is_committed && result != DB_ERROR);
+    after_transaction(x, is_committed ? result : DB_ERROR);
     conclude(x);
 }
 

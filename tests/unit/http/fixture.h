@@ -56,6 +56,15 @@ DB_STATEMENT(COUNTER_VALUE) = {
     .params = {DB_INT},
     .columns = {DB_INT},
 };
+/* What only COMMIT finds out. */
+DB_STATEMENT(ORPHANS_MAKE) = {
+    .sql =
+        "CREATE TABLE orphans (parent INTEGER NOT NULL REFERENCES counters (id) DEFERRABLE INITIALLY DEFERRED)",
+};
+DB_STATEMENT(ORPHAN_INSERT) = {
+    .sql = "INSERT INTO orphans (parent) VALUES ($1)",
+    .params = {DB_INT},
+};
 DB_STATEMENT(FIXTURE_USER) = {
     .sql = "INSERT INTO users (id, email, email_folded, role, created_at, updated_at)"
            " VALUES ($1, $2, $2, $3, $4, $4)",
@@ -187,6 +196,21 @@ static enum http_status counter_add(struct request *request, struct response *re
     return status == HTTP_STATUS_OK ? HTTP_STATUS_CREATED : status;
 }
 
+/* All is well until the commit. */
+static enum http_status orphan_add(struct request *request, struct response *response)
+{
+    handler_calls++;
+    enum db_result result = db_run(request->db, &ORPHAN_INSERT, DB_ARGS(db_int(777)));
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    response_count(response, &ADDED, 1);
+    response_drop(response, "counters");
+    response_header(response, "Location", SLICE("/orphans/1"));
+    json_object_begin(&response->json);
+    json_object_end(&response->json);
+    return HTTP_STATUS_CREATED;
+}
+
 static enum db_result add_closure(struct db *db, void *arg)
 {
     const struct amount_input *input = arg;
@@ -304,6 +328,14 @@ static const struct operation SMALL_SHOP[] = {
      ADD_RULES,
      .execution = EXECUTION_ORCHESTRATED,
      .priority = PRIORITY_CHECKOUT},
+    {.name = "orphan_add",
+     .method = METHOD_POST,
+     .path = "/orphans",
+     .handler = orphan_add,
+     .input = &NOTHING_RULE,
+     .access = ACCESS_ANYONE,
+     .execution = EXECUTION_TRANSACTION,
+     .accepts_idempotency_key = true},
     {.name = "counter_delete",
      .method = METHOD_DELETE,
      .path = "/counters/{id}",
@@ -414,6 +446,7 @@ static inline int fixture_begin(void **state)
     *state = fixture;
     fixture_open(fixture);
     fixture_write(fixture, &COUNTERS_MAKE, DB_NO_ARGS);
+    fixture_write(fixture, &ORPHANS_MAKE, DB_NO_ARGS);
     for (int64_t id = 0; id < 4; id++)
         fixture_write(fixture, &COUNTER_INSERT, DB_ARGS(db_int(id), db_int(5)));
     fixture->gateway = gateway_new(&fixture->services);

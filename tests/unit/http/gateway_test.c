@@ -2,6 +2,8 @@
  * shop of fixture.h. */
 #include "http/fixture.h"
 
+#include "data/fault_vfs.h"
+
 /* ---- the transport ---- */
 
 struct call {
@@ -416,6 +418,55 @@ static void test_transactions(void **state)
     assert_int_equal(ADDED.value, added + 2);
 }
 
+/* What a handler answered did not happen when a deferred constraint speaks at the commit: no effect, no
+ * record. */
+static void test_deferred_constraint(void **state)
+{
+    struct fixture *f = *state;
+    int64_t added = ADDED.value;
+    expect(f, METHOD_GET, "/counters", NULL, NULL, 200, NULL);
+    int calls = handler_calls;
+    for (int i = 0; i < 2; i++) {
+        struct call call =
+            call_make(f, METHOD_POST, "/orphans", NULL, HEADERS("Idempotency-Key", "never kept"));
+        assert_int_equal(call.x->reply.status, 409);
+        assert_body_has(call, "\"code\":\"CONFLICT\"");
+        assert_null(reply_header(&call, "Location"));
+        assert_null(reply_header(&call, "Idempotent-Replayed"));
+        call_end(&call);
+    }
+    assert_true(handler_calls >= calls + 2);
+    calls = handler_calls;
+    assert_int_equal(ADDED.value, added);
+    expect(f, METHOD_GET, "/counters", NULL, NULL, 200, NULL); /* still in the cache */
+    assert_int_equal(handler_calls, calls);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", NULL, 201, NULL); /* and the lane goes on */
+}
+
+/* A commit that fails takes every reply of its batch with it, whatever the handler had answered. */
+static void test_commit_fails(void **state)
+{
+    struct fixture *f = *state;
+    int64_t added = ADDED.value;
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL);
+    const char *const *key = HEADERS("Idempotency-Key", "again");
+    fault_arm(FAULT_LOG_SYNC, 0, 1, SQLITE_IOERR_FSYNC);
+    struct call call = call_make(f, METHOD_POST, "/counters/1", "{\"amount\":2}", key);
+    fault_disarm();
+    assert_int_equal(call.x->reply.status, 503);
+    assert_body_has(call, "\"code\":\"UNAVAILABLE\"");
+    assert_string_equal(reply_header(&call, "Retry-After"), "1");
+    assert_null(reply_header(&call, "Location"));
+    call_end(&call);
+    assert_int_equal(ADDED.value, added);
+    int calls = handler_calls;
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL); /* still in the cache */
+    assert_int_equal(handler_calls, calls);
+    /* the same key again does it */
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":2}", key, 201, NULL);
+    assert_int_equal(fixture_counter(f, 1), 7);
+}
+
 static void test_if_match(void **state)
 {
     struct fixture *f = *state;
@@ -705,6 +756,8 @@ int main(void)
         TEST(test_entity_tags),
         TEST(test_cache),
         TEST(test_transactions),
+        TEST(test_deferred_constraint),
+        TEST(test_commit_fails),
         TEST(test_if_match),
         TEST(test_idempotency),
         TEST(test_idempotency_while_running),
@@ -714,5 +767,6 @@ int main(void)
         TEST(test_full_queue),
         TEST(test_metrics),
     };
+    fault_vfs_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
