@@ -236,7 +236,12 @@ describe("beside a running server", () => {
         assert.ok(before.includes(kidOf(me.session.accessToken)));
         good(await shop.server.run(["keys", "rotate"]));
         assert.match(good(await shop.server.run(["keys", "list"])).stdout, /active/);
+        // a running server looks for new keys every minute, and at once when it meets a token of a key it does not know
+        const [head = "", ...rest] = (me.session.accessToken as string).split(".");
+        const header = JSON.parse(Buffer.from(head, "base64url").toString());
+        const stranger = [Buffer.from(JSON.stringify({ ...header, kid: [...header.kid].reverse().join("") })).toString("base64url"), ...rest].join(".");
         const next = await eventually("a new key signs", async () => {
+            assert.equal((await shop.guest.as(stranger).get("/users/me")).status, 401);
             const session = await logIn(shop.guest, me.email);
             return kidOf(session.session.accessToken) !== kidOf(me.session.accessToken) && session;
         });
