@@ -115,6 +115,9 @@ CREATE TABLE variant_stock (
     PRIMARY KEY (product_id, variant_id),
     CHECK (reserved <= on_hand OR is_tracked = 0 OR allows_backorder = 1) -- the last unit is never sold twice
 ) STRICT, WITHOUT ROWID;
+-- What is sold out, for lists and reports. A sale writes to it only when the last one goes.
+CREATE INDEX variant_stock_sold_out ON variant_stock (product_id)
+    WHERE on_hand <= reserved AND is_tracked = TRUE AND allows_backorder = FALSE AND is_retired = FALSE;
 
 -- Every change of stock on hand: received - sold = left, always.
 CREATE TABLE stock_movements (
@@ -134,7 +137,7 @@ CREATE INDEX stock_movements_variant ON stock_movements (variant_id, id);
 -- Full-text search over all products that are not deleted; rowid is products.number. Holds folded text (base/text.h), so that
 -- "Straße" and "strasse" meet. Kept by the same function that renders product_documents.
 CREATE VIRTUAL TABLE product_search USING fts5 (
-    name, tags, vendor, sku, description, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+    name, tags, vendor, sku, description, tokenize = 'unicode61 remove_diacritics 2', prefix = '2'
 );
 
 -- Files served by souk itself (product images).

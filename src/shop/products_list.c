@@ -228,6 +228,11 @@ static void add_category_and_tag(struct db_built *built, const struct list *list
         DB_ARGS(db_text(input->tag)));
 }
 
+/* A variant `s` of product `p` that can be bought now. */
+#define IS_SELLABLE                                                                                          \
+    " s.product_id = p.id AND s.is_retired = FALSE"                                                          \
+    " AND (s.is_tracked = FALSE OR s.allows_backorder = TRUE OR s.on_hand > s.reserved)"
+
 static void add_filters(struct db_built *built, const struct list *list)
 {
     const struct products_list_input *input = list->input;
@@ -242,14 +247,15 @@ static void add_filters(struct db_built *built, const struct list *list)
         db_built_add(
             built, input->is_featured ? SQL(" AND p.is_featured = TRUE") : SQL(" AND p.is_featured <> TRUE"),
             DB_NO_ARGS);
-    if (input->has_in_stock)
+    if (input->has_in_stock && input->in_stock)
+        db_built_add(built, SQL(" AND EXISTS (SELECT 1 FROM variant_stock s WHERE" IS_SELLABLE ")"),
+                     DB_NO_ARGS);
+    else if (input->has_in_stock)
         db_built_add(
             built,
-            input->in_stock
-                ? SQL(" AND EXISTS (SELECT 1 FROM variant_stock s WHERE s.product_id = p.id AND s.is_retired = FALSE"
-                      " AND (s.is_tracked = FALSE OR s.allows_backorder = TRUE OR s.on_hand > s.reserved))")
-                : SQL(" AND NOT EXISTS (SELECT 1 FROM variant_stock s WHERE s.product_id = p.id AND s.is_retired = FALSE"
-                      " AND (s.is_tracked = FALSE OR s.allows_backorder = TRUE OR s.on_hand > s.reserved))"),
+            SQL(" AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.on_hand <= z.reserved"
+                " AND z.is_tracked = TRUE AND z.allows_backorder = FALSE AND z.is_retired = FALSE)"
+                " AND NOT EXISTS (SELECT 1 FROM variant_stock s WHERE" IS_SELLABLE ")"),
             DB_NO_ARGS);
     add_price_filter(built, list);
     add_category_and_tag(built, list);
@@ -264,6 +270,14 @@ struct page {
     struct db_value last[2]; /* the sort key and number of the last row shown */
 };
 
+/* Whether hits may be left out: then more must be looked at than are shown. */
+static bool has_filter(const struct list *list)
+{
+    const struct products_list_input *input = list->input;
+    return list->has_category || has_price_filter(list) || input->has_tag || input->has_vendor ||
+           input->has_in_stock || input->has_is_featured || input->has_is_active;
+}
+
 /* `position` is where the page begins: the values of the cursor, or NULL. */
 static void build_page(struct db_built *built, const struct list *list, const struct db_value *position,
                        int64_t limit, int64_t offset)
@@ -271,7 +285,7 @@ static void build_page(struct db_built *built, const struct list *list, const st
     const struct sort_text *text = sort_text_of(list);
     db_built_init(built, list->is_ranked ? NUMBER_COLUMN : KEY_COLUMNS[list->key]);
     if (list->is_ranked) {
-        search_ranked_begin(built, list->query);
+        search_ranked_begin(built, list->query, has_filter(list));
         db_built_add(built, SQL(" AND p.deleted_at IS NULL"), DB_NO_ARGS);
         add_filters(built, list);
         search_ranked_end(built);
@@ -367,44 +381,60 @@ DB_STATEMENT(DOCUMENTS_READ) = {
     .columns = {DB_INT, DB_UUID, DB_BOOL, DB_INT, DB_TEXT},
 };
 
+/* A document of the chunk: where its text and its stocks lie among the others'. */
 struct listed_document {
     struct uuid product_id;
-    struct slice body; /* absent: it is no longer listed */
+    size_t text_first, text_len; /* 0: it is no longer listed */
     size_t stock_first, stock_count;
 };
 
-/* The stocks of all documents of a chunk, behind one another. */
-struct stock_list {
-    struct document_stock *items;
-    size_t count, room;
+/* Twenty documents as they come from the database, by number; used again for the next twenty. */
+struct chunk {
+    struct listed_document documents[DOCUMENTS_AT_ONCE];
+    struct buf texts;
+    struct document_stock *stocks;
+    size_t stock_count, stock_room;
 };
 
-static void stock_list_add(struct arena *arena, struct stock_list *list, struct document_stock stock)
+static void chunk_add_stock(struct arena *arena, struct chunk *chunk, struct document_stock stock)
 {
-    if (list->count == list->room) {
-        size_t room = list->room == 0 ? 64 : list->room * 2;
-        struct document_stock *items = ARENA_ARRAY(arena, struct document_stock, room);
-        if (list->count > 0)
-            memcpy(items, list->items, list->count * sizeof(*items));
-        list->items = items;
-        list->room = room;
+    if (chunk->stock_count == chunk->stock_room) {
+        size_t room = chunk->stock_room == 0 ? 64 : chunk->stock_room * 2;
+        struct document_stock *stocks = ARENA_ARRAY(arena, struct document_stock, room);
+        if (chunk->stock_count > 0)
+            memcpy(stocks, chunk->stocks, chunk->stock_count * sizeof(*stocks));
+        chunk->stocks = stocks;
+        chunk->stock_room = room;
     }
-    list->items[list->count++] = stock;
+    chunk->stocks[chunk->stock_count++] = stock;
 }
 
-static struct listed_document *document_of(struct listed_document *documents, const int64_t *numbers,
-                                           size_t count, int64_t number)
+/* The document's place is the number's. */
+static struct listed_document *chunk_open(struct chunk *chunk, const int64_t *numbers, size_t count,
+                                          struct db_rows *rows)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (numbers[i] == number)
-            return &documents[i];
-    }
-    return NULL;
+    int64_t number = db_get_int(rows, 0);
+    size_t at = 0;
+    while (at < count && numbers[at] != number)
+        at++;
+    CHECK(at < count);
+    struct slice text = db_get_text(rows, 4);
+    chunk->documents[at] = (struct listed_document){
+        .product_id = db_get_uuid(rows, 1),
+        .text_first = chunk->texts.len,
+        .text_len = text.len,
+        .stock_first = chunk->stock_count,
+    };
+    buf_append(&chunk->texts, text);
+    return &chunk->documents[at];
 }
 
-static enum db_result documents_read(struct request *request, const int64_t *numbers, size_t count,
-                                     struct listed_document *documents, struct stock_list *stocks)
+static enum db_result chunk_read(struct request *request, const int64_t *numbers, size_t count,
+                                 struct chunk *chunk)
 {
+    memset(chunk->documents, 0, sizeof(chunk->documents));
+    chunk->texts.len = 0;
+    chunk->stock_count = 0;
     struct db_value values[DOCUMENTS_AT_ONCE];
     for (size_t i = 0; i < DOCUMENTS_AT_ONCE; i++)
         values[i] = db_int(i < count ? numbers[i] : 0);
@@ -414,37 +444,32 @@ static enum db_result documents_read(struct request *request, const int64_t *num
     int64_t current = 0;
     enum db_result result;
     while ((result = db_next(rows)) == DB_ROW) {
-        int64_t number = db_get_int(rows, 0);
-        if (number != current) {
-            current = number;
-            document = document_of(documents, numbers, count, number);
-            CHECK(document != NULL);
-            *document = (struct listed_document){.product_id = db_get_uuid(rows, 1),
-                                                 .body = db_copy_text(rows, 4, request->arena),
-                                                 .stock_first = stocks->count};
+        if (db_get_int(rows, 0) != current) {
+            current = db_get_int(rows, 0);
+            document = chunk_open(chunk, numbers, count, rows);
         }
         document->stock_count++;
-        stock_list_add(request->arena, stocks,
-                       (struct document_stock){db_get_bool(rows, 2), db_get_int(rows, 3)});
+        chunk_add_stock(request->arena, chunk,
+                        (struct document_stock){db_get_bool(rows, 2), db_get_int(rows, 3)});
     }
-    return result;
+    return chunk->texts.overflow ? DB_ERROR : result;
 }
 
+/* In the order of the page. */
 static enum db_result write_documents(struct request *request, struct response *response,
-                                      const int64_t *numbers, size_t count, bool expands)
+                                      const int64_t *numbers, size_t count, bool expands, struct chunk *chunk)
 {
-    struct listed_document documents[DOCUMENTS_AT_ONCE] = {0};
-    struct stock_list stocks = {0};
-    enum db_result result = documents_read(request, numbers, count, documents, &stocks);
+    enum db_result result = chunk_read(request, numbers, count, chunk);
     for (size_t i = 0; i < count && result == DB_DONE; i++) {
-        const struct listed_document *document = &documents[i];
+        const struct listed_document *document = &chunk->documents[i];
         struct category_ref category = {0};
-        if (slice_is_absent(document->body))
+        if (document->text_len == 0)
             continue;
         if (expands)
             result =
                 category_ref_of_product(request->db, request->arena, document->product_id, true, &category);
-        product_document_write(&response->json, document->body, &stocks.items[document->stock_first],
+        struct slice text = {chunk->texts.ptr + document->text_first, document->text_len};
+        product_document_write(&response->json, text, chunk->stocks + document->stock_first,
                                document->stock_count, &category);
     }
     return result;
@@ -467,17 +492,23 @@ static enum db_result write_for_staff(struct request *request, struct response *
     return DB_DONE;
 }
 
+#define DOCUMENT_BYTES_USUAL 1536 /* only a guess, which spares the reply being moved while it grows */
+
 static enum db_result write_page(struct request *request, struct response *response, const struct list *list,
                                  const struct page *page)
 {
     enum db_result result = DB_DONE;
+    struct chunk chunk = {.stocks = NULL};
+    bool expands = list->input->has_expand;
+    buf_init(&chunk.texts, request->arena);
+    (void)buf_reserve(&response->body, page->count * DOCUMENT_BYTES_USUAL);
     json_array_begin(&response->json);
     for (size_t i = 0; i < page->count && result == DB_DONE; i += DOCUMENTS_AT_ONCE) {
         size_t left = page->count - i;
         size_t count = left < DOCUMENTS_AT_ONCE ? left : DOCUMENTS_AT_ONCE;
         result = list->is_staff
-                     ? write_for_staff(request, response, page->numbers + i, count, list->input->has_expand)
-                     : write_documents(request, response, page->numbers + i, count, list->input->has_expand);
+                     ? write_for_staff(request, response, page->numbers + i, count, expands)
+                     : write_documents(request, response, page->numbers + i, count, expands, &chunk);
     }
     json_array_end(&response->json);
     return result;

@@ -107,14 +107,19 @@ struct slice search_query(struct arena *arena, struct slice typed)
 
 /* bm25's weights: name 10, tags 5, vendor 3, SKU 8, description 1. The inner order is the index's own,
  * backwards, so that the search ends with the last candidate. */
-void search_ranked_begin(struct db_built *built, struct slice query)
+void search_ranked_begin(struct db_built *built, struct slice query, bool is_filtered)
 {
+    if (is_filtered)
+        search_hits(built, query);
     db_built_add(built,
                  SQL("SELECT number FROM (SELECT product_search.rowid AS number,"
                      " bm25(product_search, 10.0, 5.0, 3.0, 8.0, 1.0) AS rank_value"
                      " FROM product_search JOIN products p ON p.number = product_search.rowid"
                      " WHERE product_search MATCH $?"),
                  DB_ARGS(db_text(query)));
+    if (is_filtered)
+        db_built_add(built, SQL(" AND product_search.rowid >= (SELECT min(h.number) FROM hits h)"),
+                     DB_NO_ARGS);
 }
 
 void search_ranked_end(struct db_built *built)

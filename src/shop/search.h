@@ -11,8 +11,10 @@ struct slice search_query(struct arena *arena, struct slice typed);
 /* Parts of a list's statement that find products `p`; a WHERE clause with conditions on `p` may be added
  * between the two of each pair, beginning with AND. */
 
-/* "SELECT number FROM (... ": the SEARCH_CANDIDATES_MAX newest hits, best first. */
-void search_ranked_begin(struct db_built *built, struct slice query);
+/* "SELECT number FROM (... ": the SEARCH_CANDIDATES_MAX newest hits that meet the conditions, best first.
+ * `is_filtered`: the conditions may leave hits out; then they are looked for among the SEARCH_HITS_MAX
+ * newest. */
+void search_ranked_begin(struct db_built *built, struct slice query, bool is_filtered);
 void search_ranked_end(struct db_built *built);
 /* "WITH hits AS (...) ": the SEARCH_HITS_MAX newest hits, as a table `hits` with one column, `number`. */
 void search_hits(struct db_built *built, struct slice query);
