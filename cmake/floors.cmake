@@ -38,6 +38,16 @@ function(souk_embed_migrations floor directory)
     endif()
 endfunction()
 
+# souk_embed_seeds(FLOOR DIRECTORY): the sample shop's files become a table in the binary (cmake/embed_files.cmake).
+function(souk_embed_seeds floor directory)
+    file(GLOB files CONFIGURE_DEPENDS ${directory}/*.json ${directory}/*.svg)
+    set(table ${CMAKE_BINARY_DIR}/generated/seeds_table.c)
+    add_custom_command(OUTPUT ${table}
+        COMMAND ${CMAKE_COMMAND} -DDIRECTORY=${directory} -DOUTPUT=${table} -P ${CMAKE_SOURCE_DIR}/cmake/embed_files.cmake
+        DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed_files.cmake VERBATIM)
+    target_sources(souk_${floor} PRIVATE ${table})
+endfunction()
+
 # souk_executable(NAME MAIN.c): the binary, with all floors.
 function(souk_executable name main)
     if(EXISTS ${CMAKE_SOURCE_DIR}/${main})
