@@ -460,9 +460,8 @@ static enum db_result rotation_write(struct db *db, struct rotation *rotation,
 
 enum db_result keys_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted)
 {
-    enum db_result result =
-        db_run(db, &KEYS_PURGE,
-               DB_ARGS(db_time(now_ms - KEYS_RETIRED_KEEP_SECONDS * INT64_C(1000)), db_int(limit)));
+    enum db_result result = db_run(
+        db, &KEYS_PURGE, DB_ARGS(db_time(now_ms - KEYS_RETIRED_KEEP_SECONDS * INT64_C(1000)), db_int(limit)));
     *deleted = result == DB_DONE ? db_changes(db) : 0;
     return result;
 }

@@ -35,7 +35,8 @@ void key_derive(struct slice secret, const char *purpose, uint8_t key[32]);
  * keys. */
 bool keys_rotate(struct store *store, struct slice secret, int64_t now_ms, struct arena *arena,
                  struct slice *complaint);
-/* Deletes up to `limit` keys that retired so long ago that no token of theirs is left; for the purge job, inside a transaction. */
+/* Deletes up to `limit` keys that retired so long ago that no token of theirs is left; for the purge job,
+ * inside a transaction. */
 enum db_result keys_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted);
 struct key_listing {
     struct slice kid;

@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-#define TEXT_COLUMN 52 /* where the amounts of a mail end */
+#define TEXT_COLUMN 60 /* where the amounts of a mail end */
 
 /* One message on its way to a mail. */
 struct letter {
