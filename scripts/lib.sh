@@ -26,10 +26,10 @@ seconds_as_text() {
 }
 
 # step NAME "what it does" command...: runs the command with its output in build/log/NAME.log. On a terminal shows the newest
-# line and the time, elsewhere a sign of life every 30 s. On failure shows the end of the log (step_tail lines) and returns the
-# command's status.
+# line and the time, elsewhere a sign of life every 30 s; of what takes no two seconds nothing is said. On failure shows the end of
+# the log (step_tail lines, default 40) and returns the command's status.
 step() {
-    local name=$1 what=$2 started=$SECONDS status=0 next=30 pid line columns
+    local name=$1 what=$2 started=$SECONDS status=0 next=2 took=0 pid line columns
     shift 2
     mkdir -p "$log_directory"
     local log=$log_directory/$name.log
@@ -39,28 +39,29 @@ step() {
     set +m
     # shellcheck disable=SC2064
     trap "kill -- -$pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM
-    [ -t 1 ] || say "$what ..."
     while kill -0 "$pid" 2>/dev/null; do
+        took=$((SECONDS - started))
         if [ -t 1 ]; then
             columns=$(tput cols 2>/dev/null || echo 80)
             line=$(tail -c 300 "$log" | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -1 | tr -cd '[:print:]' || true)
-            line="$what ... $(seconds_as_text $((SECONDS - started)))  $line"
+            line="$what ... $(seconds_as_text $took)  $line"
             printf '\r\033[K%s' "${line:0:columns-1}"
-        elif [ $((SECONDS - started)) -ge "$next" ]; then
-            say "  still at it after $(seconds_as_text $((SECONDS - started)))"
+        elif [ $took -ge $next ]; then
+            if [ $next -eq 2 ]; then say "$what ..."; else say "  still at it after $(seconds_as_text $took)"; fi
             next=$((next + 30))
         fi
         sleep 0.2
     done
     wait "$pid" || status=$?
     trap - INT TERM
+    took=$((SECONDS - started))
     [ -t 1 ] && printf '\r\033[K'
-    if [ "$status" -eq 0 ]; then
-        say "$what: $(seconds_as_text $((SECONDS - started)))"
-    else
-        say "$what: FAILED after $(seconds_as_text $((SECONDS - started)))"
+    if [ "$status" -ne 0 ]; then
+        say "$what: FAILED after $(seconds_as_text $took)"
         grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | tail -"${step_tail:-40}" | sed 's/^/    /'
         say "The whole output is in $log."
+    elif [ $took -ge 2 ]; then
+        say "$what: $(seconds_as_text $took)"
     fi
     return "$status"
 }

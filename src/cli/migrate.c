@@ -17,7 +17,9 @@ static int report(const struct args *args, struct store *store, bool done, int64
 {
     int64_t version = migrations_current(store);
     store_close(store);
-    if (count > 0 || done)
+    if (count == 0 && done)
+        printf("nothing to do; the database is at version %lld\n", (long long)version);
+    else if (count > 0)
         printf("%lld %s %s; the database is at version %lld\n", (long long)count,
                count == 1 ? "migration" : "migrations", what, (long long)version);
     return done ? EXIT_OK : cli_fail(args, EXIT_FAILED, complaint);
