@@ -17,6 +17,7 @@ static const struct cli_command *const COMMANDS[] = {
     &command_migrate_down,
     &command_migrate_status,
     &command_migrate_reset,
+    &command_seed,
     &command_user_create,
     &command_keys_rotate,
     &command_keys_list,
