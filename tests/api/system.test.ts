@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
 import { after, before, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { etagOf, ok, refused, type Json } from "../support/client.ts";
 import { document } from "../support/contract.ts";
 import { Shop } from "../support/shop.ts";
@@ -22,7 +23,9 @@ test("the contract is served as it is in the repository", async () => {
     assert.equal(reply.status, 200);
     assert.equal(reply.body.openapi, document.openapi);
     assert.deepEqual(Object.keys(reply.body.paths).sort(), Object.keys(document.paths).sort());
-    assert.deepEqual(reply.body.components.schemas, document.components!.schemas);
+    const differing = Object.entries(document.components!.schemas!).filter(([name, schema]) => !isDeepStrictEqual(reply.body.components.schemas[name], schema));
+    assert.deepEqual(differing.map(([name]) => name), []);
+    assert.equal(Object.keys(reply.body.components.schemas).length, Object.keys(document.components!.schemas!).length);
     assert.equal((await shop.guest.get("/openapi.json", { etag: etagOf(reply) })).status, 304);
 });
 
