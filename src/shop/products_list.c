@@ -13,6 +13,7 @@
  * which has no key, counts (within the candidates).
  *
  * Staff see products that are inactive too, and costs and reservations: they are rendered from the tables. */
+#include "shop/products_list.h"
 #include "contract/handlers.h"
 #include "contract/inputs.h"
 #include "http/page.h"
@@ -615,6 +616,19 @@ static enum db_result prepare(struct request *request, struct list *list, bool *
         *is_empty = *is_empty || slice_is_absent(list->query);
     }
     return DB_DONE;
+}
+
+enum db_result products_list_statement(struct request *request, bool continues, struct db_built *built)
+{
+    struct list list = list_of(request);
+    struct db_value position[2] = {{.type = KEY_TYPES[list.key]}, db_int(0)};
+    if (list.key == KEY_NAME)
+        position[0] = db_text(SLICE("m"));
+    bool is_empty = false;
+    enum db_result result = prepare(request, &list, &is_empty);
+    if (result == DB_DONE)
+        build_page(built, &list, continues ? position : NULL, list.input->limit + 1, 0);
+    return result;
 }
 
 enum http_status products_list(struct request *request, struct response *response)

@@ -4,6 +4,9 @@
 
 #include "base/text.h"
 
+#include <unictype.h>
+#include <unistr.h>
+
 /* ---- what was typed ---- */
 
 /* A SKU is one word in the index, without its signs and behind a letter that nobody types: it is found whole,
@@ -31,6 +34,19 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || is_digit(c) || (unsigned char)c >= 0x80;
 }
 
+/* Whether the engine sees a word in it: one that is all signs would, behind an AND, find nothing. */
+static bool has_letter(struct slice text)
+{
+    while (text.len > 0) {
+        ucs4_t point;
+        int len = u8_mbtouc(&point, (const uint8_t *)text.ptr, text.len);
+        if (uc_is_general_category_withtable(point, UC_CATEGORY_MASK_L | UC_CATEGORY_MASK_N))
+            return true;
+        text = slice_skip(text, (size_t)len);
+    }
+    return false;
+}
+
 /* False at the end of the folded text. A word may have no parts. */
 static bool next_word(struct slice *rest, struct word *word)
 {
@@ -46,8 +62,9 @@ static bool next_word(struct slice *rest, struct word *word)
         size_t len = 0;
         while (len < text.len && is_letter(text.ptr[len]))
             len++;
-        if (len > 0)
-            word->parts[word->count++] = (struct slice){text.ptr, len};
+        struct slice part = {text.ptr, len};
+        if (has_letter(part))
+            word->parts[word->count++] = part;
         text = slice_skip(text, len > 0 ? len : 1);
     }
     return true;
@@ -57,32 +74,32 @@ static bool next_word(struct slice *rest, struct word *word)
  * match most of what there is, at great cost. */
 static void add_phrase(struct buf *query, struct slice text, bool is_beginning)
 {
-    buf_format(query, "\"%.*s\"%s ", SLICE_ARG(text), is_beginning && text_length(text) > 1 ? "*" : "");
+    buf_format(query, "\"%.*s\"%s", SLICE_ARG(text), is_beginning && text_length(text) > 1 ? "*" : "");
 }
 
-static void add_parts(struct buf *query, const struct word *word, bool is_last, const char *between)
+/* ("boot" AND "42"*) */
+static void add_parts(struct buf *query, const struct word *word, bool is_last)
 {
+    buf_append_char(query, '(');
     for (size_t i = 0; i < word->count; i++) {
         if (i > 0)
-            buf_append(query, slice_from(between));
+            buf_append(query, SLICE(" AND "));
         add_phrase(query, word->parts[i], is_last && i + 1 == word->count);
     }
+    buf_append_char(query, ')');
 }
 
-/* The word itself, or a SKU: AND (("boot" AND "42"*) OR "<mark>boot42"*) */
-static void add_word_or_sku(struct buf *query, const struct word *word, bool is_last)
+/* "<mark>boot42"* */
+static void add_sku(struct buf *query, const struct word *word, bool is_last)
 {
-    buf_append(query, query->len > 0 ? SLICE("AND ((") : SLICE("(("));
-    add_parts(query, word, is_last, "AND ");
-    buf_append(query, SLICE(") OR \"" SKU_MARK));
+    bool is_code = word->count > 1 || word->has_digit;
+    buf_append(query, SLICE("\"" SKU_MARK));
     for (size_t i = 0; i < word->count; i++)
         buf_append(query, word->parts[i]);
-    bool is_code = word->count > 1 || word->has_digit;
-    buf_append(query, is_last && is_code ? SLICE("\"*) ") : SLICE("\") "));
+    buf_append(query, is_last && is_code ? SLICE("\"*") : SLICE("\""));
 }
 
-/* Words that are no SKU come first, since only plain words may stand side by side without AND: one that is
- * all signs to the engine counts for nothing there, while behind an AND it would find nothing. */
+/* (("walking") OR "<mark>walking") AND (("boot" AND "42"*) OR "<mark>boot42"*) */
 struct slice search_query(struct arena *arena, struct slice typed)
 {
     struct word words[SEARCH_TERMS_MAX];
@@ -93,12 +110,14 @@ struct slice search_query(struct arena *arena, struct slice typed)
     struct buf query;
     buf_init(&query, arena);
     for (size_t i = 0; i < count; i++) {
-        if (!words[i].is_ascii)
-            add_parts(&query, &words[i], i + 1 == count, "");
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (words[i].is_ascii)
-            add_word_or_sku(&query, &words[i], i + 1 == count);
+        bool is_last = i + 1 == count;
+        buf_append(&query, i > 0 ? SLICE(" AND (") : SLICE("("));
+        add_parts(&query, &words[i], is_last);
+        if (words[i].is_ascii) { /* as every SKU is */
+            buf_append(&query, SLICE(" OR "));
+            add_sku(&query, &words[i], is_last);
+        }
+        buf_append_char(&query, ')');
     }
     return query.len > 0 ? buf_slice(&query) : SLICE_ABSENT;
 }
