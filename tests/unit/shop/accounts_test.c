@@ -360,6 +360,13 @@ static void test_a_login_takes_the_guests_cart_along(void **state)
     assert_int_equal(office_int(office, &QUANTITY_OF_USER, DB_ARGS(db_uuid(id))), 5);
     assert_int_equal(call(&caller, auth_login, &input, false), HTTP_STATUS_OK); /* it is gone */
     assert_string_equal(reply_text(&caller, "cartId"), "(none)");
+    struct auth_register_input other = {.email = unique_email(&caller), .password = PASSWORD};
+    other.cart_id = guest_cart(office->shop, ware, 7);
+    other.has_cart_id = true;
+    assert_int_equal(call(&caller, auth_register, &other, false), HTTP_STATUS_CREATED);
+    assert_true(uuid_parse(slice_from(reply_text(&caller, "cartId")), &input.cart_id));
+    assert_int_equal(call(&caller, auth_login, &input, false), HTTP_STATUS_OK); /* another's */
+    assert_string_equal(reply_text(&caller, "cartId"), "(none)");
     assert_int_equal(office_int(office, &QUANTITY_OF_USER, DB_ARGS(db_uuid(id))), 5);
     caller_end(&caller);
 }
