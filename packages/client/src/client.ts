@@ -949,6 +949,7 @@ export class SoukClient {
      *
      * Takes the refresh token from the body, or from the cookie, and answers a fresh pair; the old one is used up. Using it once more ends the
      * whole session, since somebody else may have it (but for a few seconds, in case a reply was lost on the way).
+     * With the cookie the request must carry this shop's own `Origin`: a foreign one, or none, is 403 and the session lives on.
      */
     authRefresh(body?: RefreshInput, options?: CallOptions): Promise<Reply<AuthRefreshReply>> {
         return this.transport.call({ method: "POST", path: "/auth/refresh", body, options });
@@ -959,6 +960,7 @@ export class SoukClient {
      *
      * Ends the session of the access token, or of the refresh token in the body or the cookie, and clears the cookie. Its access tokens are
      * refused within a second. Answers 204 also when there was nothing to end.
+     * With the cookie, `Origin` is checked as in `POST /auth/refresh`.
      */
     authLogout(body?: RefreshInput, options?: CallOptions): Promise<Reply<AuthLogoutReply>> {
         return this.transport.call({ method: "POST", path: "/auth/logout", body, options });
