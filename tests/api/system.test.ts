@@ -98,17 +98,22 @@ test("an access token verifies with the published keys alone", async () => {
 });
 
 test("the sample shop's pictures are drawn by souk itself", async () => {
-    const seeded = await shop.server.run(["seed"]);
-    assert.equal(seeded.code, 0, seeded.stderr);
-    const products = ok(await shop.guest.get("/products", { query: { limit: 100 } }));
-    const url = products.flatMap((product: Json) => product.images).map((image: Json) => image.url).find((one: string) => one.startsWith("/media/"));
-    assert.ok(url, "a seeded product has a picture of this server");
-    const picture = await shop.guest.get(url);
-    assert.equal(picture.status, 200);
-    assert.match(picture.text, /^(<\?xml[^>]*>\s*)?<svg /);
-    assert.equal((await shop.guest.get(url, { etag: etagOf(picture) })).status, 304);
-    assert.equal((await shop.guest.get("/media/no-such-picture.svg")).status, 404);
-    assert.equal((await shop.guest.get("/media/..%2Fsouk.db")).status, 404);
+    const sample = await Shop.open();
+    try {
+        const seeded = await sample.server.run(["seed"]);
+        assert.equal(seeded.code, 0, seeded.stderr);
+        const products = ok(await sample.guest.get("/products", { query: { limit: 100 } }));
+        const url = products.flatMap((product: Json) => product.images).map((image: Json) => image.url).find((one: string) => one.startsWith("/media/"));
+        assert.ok(url, "a seeded product has a picture of this server");
+        const picture = await sample.guest.get(url);
+        assert.equal(picture.status, 200);
+        assert.match(picture.text, /^(<\?xml[^>]*>\s*)?<svg /);
+        assert.equal((await sample.guest.get(url, { etag: etagOf(picture) })).status, 304);
+        assert.equal((await sample.guest.get("/media/no-such-picture.svg")).status, 404);
+        assert.equal((await sample.guest.get("/media/..%2Fsouk.db")).status, 404);
+    } finally {
+        await sample.close();
+    }
 });
 
 test("a path that is nobody's is a 404 problem", async () => {

@@ -193,19 +193,28 @@ describe("beside a running server", () => {
         assert.notEqual((await shop.server.run(["user", "create", "--role", "admin", "--email", `${unique("x")}@example.com`, "--password-stdin"], { input: "short" })).code, 0);
     });
 
-    test("the sample shop is seeded into a shop that is open", async () => {
-        good(await shop.server.run(["seed"]));
-        const categories = await everyPage(shop.guest, "/categories", { limit: 100 });
-        assert.ok(categories.length >= 8 && categories.some((one) => one.parentId !== null), "a tree");
-        const products = await everyPage(shop.guest, "/products", { limit: 100 });
-        assert.ok(products.length >= 60, String(products.length));
-        assert.ok(products.some((one) => one.variants.length > 1));
-        assert.ok(products.every((one) => one.images.length > 0 || one.name.startsWith("Product ")));
-        const orders = await everyPage(shop.admin.client, "/orders", { limit: 100 });
-        assert.ok(orders.some((one) => one.orderStatus === "delivered"), "past orders");
-        assert.deepEqual(shop.server.sql("SELECT 1 AS n FROM users WHERE password_hash IS NOT NULL AND email LIKE '%seed%'"), []);
-        checkBooks(shop.server.databaseFile);
-        await shop.order(shop.guest, products.find((one) => one.variants.length === 1 && (one.stock ?? 1) > 0)!);
+    test("the sample shop is seeded into a shop that is open, once", async () => {
+        const sample = await Shop.open();
+        try {
+            good(await sample.server.run(["seed"]));
+            const categories = await everyPage(sample.guest, "/categories", { limit: 100 });
+            assert.ok(categories.length >= 8 && categories.some((one) => one.parentId !== null), "a tree");
+            const products = await everyPage(sample.guest, "/products", { limit: 100 });
+            assert.ok(products.length >= 60, String(products.length));
+            assert.ok(products.some((one) => one.variants.length > 1));
+            assert.ok(products.every((one) => one.images.length > 0));
+            const orders = await everyPage(sample.admin.client, "/orders", { limit: 100 });
+            assert.ok(orders.some((one) => one.orderStatus === "delivered"), "past orders");
+            const usable = sample.server.sql("SELECT email FROM users WHERE password_hash IS NOT NULL");
+            assert.deepEqual(usable, [{ email: sample.admin.email }], "nobody who was seeded can log in");
+            checkBooks(sample.server.databaseFile);
+            await sample.order(sample.guest, products.find((one) => one.variants.length === 1 && (one.stock ?? 1) > 0)!);
+            const again = await sample.server.run(["seed"]);
+            assert.notEqual(again.code, 0, "a shop that has something in it is left alone");
+            assert.equal((await everyPage(sample.guest, "/products", { limit: 100 })).length, products.length);
+        } finally {
+            await sample.close();
+        }
     });
 
     test("a large shop is the same every time", async () => {
