@@ -50,6 +50,12 @@ enum execution checkout_create_execution(const struct request *request)
     return input->payment.method == PAYMENT_METHOD_MANUAL ? EXECUTION_TRANSACTION : EXECUTION_ORCHESTRATED;
 }
 
+/* Whether a provider has to be asked for money. */
+static bool is_charged(const struct checkout *checkout)
+{
+    return !checkout->provider->pays_later && checkout->totals.total_minor > 0;
+}
+
 /* ---- the cart's end ---- */
 
 DB_STATEMENT(CART_CONVERT) = {
@@ -199,7 +205,8 @@ static enum db_result guest_limits_take(struct db *db, struct checkout *checkout
 {
     const struct shop_settings *settings = &checkout->settings;
     struct request *request = checkout->request;
-    if (checkout->order.has_user || !checkout->provider->pays_later)
+    if (checkout->order.has_user || checkout->order.payment_status == PAYMENT_STATUS_PAID ||
+        !checkout->provider->pays_later)
         return DB_DONE;
     struct slice email_key =
         arena_format(request->arena, "email:%.*s", SLICE_ARG(email_fold(request->arena, checkout->email)));
@@ -265,7 +272,9 @@ static void order_fill(struct checkout *checkout)
 {
     const struct checkout_create_input *input = checkout->input;
     struct request *request = checkout->request;
-    int64_t hold_minutes = checkout->settings.reservation_hold_minutes;
+    bool is_free =
+        checkout->totals.total_minor == 0; /* then it is paid as it is placed, and nothing expires */
+    int64_t hold_minutes = is_free ? 0 : checkout->settings.reservation_hold_minutes;
     checkout->order = (struct order){
         .id = uuid_v7(request->now_ms),
         .has_user = principal_is_user(&request->principal),
@@ -273,8 +282,9 @@ static void order_fill(struct checkout *checkout)
         .cart_id = checkout->cart.id,
         .email = checkout->email,
         .status = ORDER_STATUS_PENDING,
-        .payment_status = PAYMENT_STATUS_PENDING,
+        .payment_status = is_free ? PAYMENT_STATUS_PAID : PAYMENT_STATUS_PENDING,
         .fulfillment_status = FULFILLMENT_STATUS_UNFULFILLED,
+        .was_paid_at_checkout = is_free,
         .currency = checkout->settings.currency,
         .subtotal_minor = checkout->totals.subtotal_minor,
         .discount_minor = checkout->totals.discount_minor,
@@ -289,7 +299,7 @@ static void order_fill(struct checkout *checkout)
         .payment_method = slice_from(checkout->provider->name),
         .customer_notes = input->customer_notes,
         .hold_minutes = hold_minutes,
-        .hold_expires_at_ms = request->now_ms + hold_minutes * MINUTE_MS,
+        .hold_expires_at_ms = is_free ? 0 : request->now_ms + hold_minutes * MINUTE_MS,
         .version = 1,
         .created_at_ms = request->now_ms,
         .updated_at_ms = request->now_ms,
@@ -430,7 +440,7 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
     if (result != DB_DONE)
         return result;
     const struct cart *cart = &checkout->cart;
-    if (checkout->provider->pays_later) {
+    if (!is_charged(checkout)) {
         result = checkout_convert_cart(db, cart->id, cart->version, checkout->order.id, request->now_ms);
         if (result == DB_DONE)
             result = order_message(db, request->arena, "order.placed", checkout->order.id, request->now_ms);
@@ -640,7 +650,7 @@ enum http_status checkout_create(struct request *request, struct response *respo
         return checkout->status;
     if (result != DB_DONE)
         return problem_database(response, result);
-    if (checkout->is_replay || checkout->provider->pays_later)
+    if (checkout->is_replay || !is_charged(checkout))
         return order_answer(checkout);
     return checkout_pay(checkout);
 }

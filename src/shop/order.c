@@ -85,12 +85,12 @@ DB_STATEMENT(ORDER_INSERT) = {
         "INSERT INTO orders (id, order_number, user_id, cart_id, email, email_folded, status, payment_status,"
         " fulfillment_status, currency, subtotal_minor, discount_minor, shipping_minor, tax_minor, total_minor,"
         " items, shipping_address, billing_address, shipping_method, payment_method, customer_notes,"
-        " hold_minutes, hold_expires_at, created_at, updated_at)"
+        " hold_minutes, hold_expires_at, was_paid_at_checkout, created_at, updated_at)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,"
-        " $22, $23, $24, $24)",
-    .params = {DB_UUID, DB_TEXT, DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
-               DB_TEXT, DB_TEXT, DB_INT,  DB_INT,  DB_INT,  DB_INT,  DB_INT,  DB_JSON,
-               DB_JSON, DB_JSON, DB_TEXT, DB_TEXT, DB_TEXT, DB_INT,  DB_TIME, DB_TIME},
+        " $22, $23, $24, $25, $25)",
+    .params = {DB_UUID, DB_TEXT, DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
+               DB_TEXT, DB_INT,  DB_INT,  DB_INT,  DB_INT,  DB_INT,  DB_JSON, DB_JSON, DB_JSON,
+               DB_TEXT, DB_TEXT, DB_TEXT, DB_INT,  DB_TIME, DB_BOOL, DB_TIME},
 };
 
 enum db_result order_insert(struct db *db, const struct order *order, struct slice email_folded)
@@ -109,7 +109,7 @@ enum db_result order_insert(struct db *db, const struct order *order, struct sli
                           db_text(order->shipping_method), db_text(order->payment_method),
                           db_text(order->customer_notes), db_int(order->hold_minutes),
                           db_if(order->hold_expires_at_ms != 0, db_time(order->hold_expires_at_ms)),
-                          db_time(order->created_at_ms)));
+                          db_bool(order->was_paid_at_checkout), db_time(order->created_at_ms)));
 }
 
 /* ---- showing ---- */

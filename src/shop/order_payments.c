@@ -315,7 +315,7 @@ void refund_ask(const struct config *config, struct db *db, struct arena *arena,
 
 DB_STATEMENT(PAYMENTS_STARTED) = {
     .sql = "SELECT id, order_id, kind, provider, amount_minor, provider_key FROM payments"
-           " WHERE status = 'started' AND created_at < $1 ORDER BY created_at LIMIT $2",
+           " WHERE status = 'started' AND created_at < $1 ORDER BY updated_at LIMIT $2",
     .params = {DB_TIME, DB_INT},
     .columns = {DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT},
 };
@@ -338,6 +338,27 @@ static enum db_result reconciliation_settle(struct db *db, void *arg)
 {
     struct reconciliation *one = arg;
     return payment_settle(db, one->arena, one->payment_id, &one->answer, one->now_ms);
+}
+
+/* Asked, and still unknown: the others come first next time. */
+DB_STATEMENT(PAYMENT_ASKED) = {
+    .sql = "UPDATE payments SET updated_at = $2 WHERE id = $1 AND status = 'started'",
+    .params = {DB_UUID, DB_TIME},
+};
+
+/* Its products show more stock from now on. */
+static void drop_products(const struct services *services, struct db *db, const struct reconciliation *one)
+{
+    struct order order;
+    if (services->cache == NULL || order_read(db, one->arena, one->order_id, &order) != DB_ROW)
+        return;
+    struct stock_line *lines = NULL;
+    size_t count = order_stock_lines(one->arena, &order, &lines);
+    for (size_t i = 0; i < count; i++) {
+        char id[UUID_TEXT_LEN];
+        uuid_format(lines[i].product_id, id);
+        cache_drop_tag(services->cache, arena_format(one->arena, "product:%.*s", UUID_TEXT_LEN, id));
+    }
 }
 
 /* Asks the provider about one started row. A refund is simply sent again: its key makes that safe. */
@@ -383,13 +404,17 @@ enum db_result payments_reconcile(const struct services *services, struct db *db
         };
     }
     for (size_t i = 0; i < count && result == DB_DONE; i++) {
-        if (!reconciliation_ask(services, db, &list[i]) || list[i].answer.outcome == PAYMENT_UNKNOWN)
+        if (!reconciliation_ask(services, db, &list[i]) || list[i].answer.outcome == PAYMENT_UNKNOWN) {
+            result = db_run(db, &PAYMENT_ASKED, DB_ARGS(db_uuid(list[i].payment_id), db_time(now_ms)));
             continue;
+        }
         enum db_result one = db_transaction(db, reconciliation_settle, &list[i]);
         if (one == DB_ERROR)
             result = one;
-        else if (one == DB_DONE)
+        if (one == DB_DONE) {
             (*settled)++;
+            drop_products(services, db, &list[i]);
+        }
     }
     return result;
 }
