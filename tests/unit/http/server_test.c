@@ -486,6 +486,27 @@ static void test_arenas_run_out(void **state)
     assert_true(server_stop(server));
 }
 
+/* Once it is read a body counts no more, however long its handler takes. */
+static void test_bodies_that_were_read(void **state)
+{
+    struct fixture *f = *state;
+    struct server_options options = {.requests_max = 2};
+    struct server *server = start(f, &options);
+    struct answer *answer = calloc(1, sizeof(*answer));
+    struct client *waiting = client_open(server);
+    client_send(waiting, POST_HEAD("/orchestrated/1") "Content-Length: 12\r\n\r\n{\"amount\":1}");
+    sem_wait(&gate_reached);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            ask(server, POST_HEAD("/counters/1") "Content-Length: 12\r\n\r\n{\"amount\":1}", answer), 201);
+    sem_post(&gate);
+    client_read(waiting, answer, true);
+    assert_int_equal(answer->status, 200);
+    client_close(waiting);
+    free(answer);
+    assert_true(server_stop(server));
+}
+
 /* Clients that never finish their bodies leave room for those who ask for something. */
 static void test_slow_bodies_leave_room(void **state)
 {
@@ -526,23 +547,54 @@ static void test_slow_bodies_leave_room(void **state)
     assert_true(server_stop(server));
 }
 
-/* What a client that went away had asked for is done, and counted. */
+static int64_t in_flight(void)
+{
+    struct arena arena;
+    struct buf out;
+    static const char NAME[] = "\nsouk_http_requests_in_flight ";
+    assert_true(arena_init(&arena, 16 << 20));
+    buf_init(&out, &arena);
+    metrics_render(&out);
+    buf_append_char(&out, '\0');
+    const char *found = strstr(out.ptr, NAME);
+    int64_t value = found != NULL ? atoll(found + sizeof(NAME) - 1) : 0;
+    arena_release(&arena);
+    return value;
+}
+
+/* Closes without a farewell: the server's next word is answered by a reset. */
+static void client_vanish(struct client *client)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    client_close(client);
+}
+
+/* What a client that went away had asked for is done, and counted: at a handler, in a queue, in the middle of
+ * a body. */
 static void test_client_goes_away(void **state)
 {
     struct fixture *f = *state;
     struct server *server = start(f, NULL);
-    struct client *client = client_open(server);
-    client_send(client, POST_HEAD("/orchestrated/1") "Content-Length: 12\r\n\r\n{\"amount\":1}");
-    sem_wait(&gate_reached);
-    client_close(client);
-    usleep(50000);
-    sem_post(&gate);
-    client = client_open(server); /* and one that goes in the middle of its body */
-    client_send(client, POST_HEAD("/counters/1") "Content-Length: 12\r\n\r\n{\"am");
-    usleep(50000);
-    client_close(client);
+    int64_t before = in_flight();
+    for (int i = 0; i < 10; i++) {
+        struct client *client = client_open(server);
+        client_send(client, POST_HEAD("/orchestrated/1") "Content-Length: 12\r\n\r\n{\"amount\":1}");
+        sem_wait(&gate_reached);
+        if (i % 2)
+            client_vanish(client);
+        else
+            client_close(client);
+        usleep(10000);
+        sem_post(&gate);
+        client = client_open(server);
+        client_send(client, POST_HEAD("/counters/1") "Content-Length: 12\r\n\r\n{\"am");
+        usleep(10000);
+        client_vanish(client);
+    }
     assert_true(server_stop(server));
-    assert_int_equal(fixture_counter(f, 1), 6);
+    assert_int_equal(fixture_counter(f, 1), 15);
+    assert_int_equal(in_flight(), before);
 }
 
 /* ---- the end ---- */
@@ -777,6 +829,7 @@ int main(void)
         TEST(test_deadlines),
         TEST(test_arenas_run_out),
         TEST(test_slow_bodies_leave_room),
+        TEST(test_bodies_that_were_read),
         TEST(test_client_goes_away),
         TEST(test_drain),
         TEST(test_drain_is_cut),
