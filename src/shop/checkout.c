@@ -480,19 +480,23 @@ static enum db_result checkout_place(struct db *db, void *arg)
 
 /* ---- the answer ---- */
 
-/* A sale refreshes what the cache shows of its products: at once when one is sold out, else within a second.
- */
+/* A sale refreshes what the cache shows of its products: at once when one is sold out, which moves it between
+ * lists too, else within a second. */
 static void refresh_products(struct checkout *checkout)
 {
+    bool is_any_sold_out = false;
     for (size_t i = 0; i < checkout->line_count; i++) {
         const struct cart_line *line = &checkout->lines[i];
         int64_t wanted = cart_wanted(checkout->lines, checkout->line_count, line->variant_id);
         bool is_sold_out = line->is_tracked && wanted >= line->available;
+        is_any_sold_out = is_any_sold_out || is_sold_out;
         if (is_sold_out)
             response_drop_id(checkout->response, "product", line->product_id);
         else
             response_fade_id(checkout->response, "product", line->product_id);
     }
+    if (is_any_sold_out)
+        response_drop(checkout->response, "products");
 }
 
 static enum http_status order_answer(struct checkout *checkout)

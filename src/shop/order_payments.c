@@ -352,6 +352,7 @@ static void drop_products(const struct services *services, struct db *db, const 
     struct order order;
     if (services->cache == NULL || order_read(db, one->arena, one->order_id, &order) != DB_ROW)
         return;
+    cache_drop_tag(services->cache, SLICE("products"));
     struct stock_line *lines = NULL;
     size_t count = order_stock_lines(one->arena, &order, &lines);
     for (size_t i = 0; i < count; i++) {

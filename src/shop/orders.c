@@ -255,9 +255,10 @@ static enum http_status refuse_transition(struct response *response, const struc
                    fulfillment_status_name(order->fulfillment_status));
 }
 
-/* Every line's product shows another stock now. */
+/* Every line's product shows another stock now, and what was sold out may be back in lists. */
 static void drop_products(struct request *request, struct response *response, const struct order *order)
 {
+    response_drop(response, "products");
     struct stock_line *lines = NULL;
     size_t count = order_stock_lines(request->arena, order, &lines);
     for (size_t i = 0; i < count; i++) {
@@ -316,7 +317,7 @@ static enum http_status parcel_send(struct request *request, struct response *re
     enum db_result result = stock_ship(request->db, lines, count, order->id, request->principal.user_id,
                                        request->now_ms, &short_line);
     if (result == DB_CONFLICT)
-        return problem(response, PROBLEM_OUT_OF_STOCK, "A back-ordered line is not in the house yet");
+        return problem(response, PROBLEM_INSUFFICIENT_STOCK, "A back-ordered line is not in the house yet");
     if (result == DB_DONE)
         result = db_run(request->db, &FULFILLMENT_INSERT,
                         DB_ARGS(db_uuid(uuid_v7(request->now_ms)), db_uuid(order->id),
@@ -652,6 +653,8 @@ static void expiry_drop_products(struct cache *cache, const struct expiry *expir
 {
     struct stock_line *lines = NULL;
     size_t count = cache == NULL ? 0 : order_stock_lines(expiry->arena, &expiry->order, &lines);
+    if (cache != NULL)
+        cache_drop_tag(cache, SLICE("products"));
     for (size_t i = 0; i < count; i++) {
         char id[UUID_TEXT_LEN];
         uuid_format(lines[i].product_id, id);

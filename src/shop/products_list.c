@@ -466,6 +466,7 @@ static enum db_result write_documents(struct request *request, struct response *
         struct category_ref category = {0};
         if (document->text_len == 0)
             continue;
+        response_tag(response, "product", document->product_id); /* a sale refreshes the lists that show it */
         if (expands)
             result =
                 category_ref_of_product(request->db, request->arena, document->product_id, true, &category);
