@@ -48,7 +48,7 @@
 /* catalogue */
 #define CATEGORIES_MAX 2000 /* the whole tree is one reply */
 #define CATEGORY_DEPTH_MAX 8
-#define CATEGORY_MOVE_PRODUCTS_MAX 20000 /* listings that one move rewrites while other writes wait */
+#define CATEGORY_MOVE_LISTINGS_MAX 20000 /* that one move adds and removes while other writes wait */
 #define PRODUCT_OPTIONS_MAX 3
 #define PRODUCT_VARIANTS_MAX 100
 #define SORT_KEY_BYTES_MAX 200 /* of a name; it must fit into a cursor */

@@ -545,6 +545,15 @@ static enum db_result relist(struct db *db, const struct category *category,
     return result;
 }
 
+/* How many of the one chain are not in the other. */
+static size_t not_in(const struct category_chain *chain, const struct category_chain *other)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < chain->count; i++)
+        count += !category_chain_has(other, chain->ids[i]);
+    return count;
+}
+
 /* Moves the category with its subtree below `parent_id` (nil: it becomes a root), and its products' listings
  * with it. */
 static enum http_status move(struct request *request, struct response *response, struct category *category,
@@ -562,10 +571,11 @@ static enum http_status move(struct request *request, struct response *response,
         return problem_database(response, DB_ERROR);
     if ((int64_t)to.count + height > CATEGORY_DEPTH_MAX)
         return answer_too_deep(response);
-    if (category->product_count > CATEGORY_MOVE_PRODUCTS_MAX)
+    if (category->product_count * (int64_t)(not_in(&from, &to) + not_in(&to, &from)) >
+        CATEGORY_MOVE_LISTINGS_MAX)
         return problem(response, PROBLEM_LIMIT_REACHED,
-                       "A category with more than %d products cannot move: move its children one by one",
-                       CATEGORY_MOVE_PRODUCTS_MAX);
+                       "%lld products are too many to move at once: move its children one by one",
+                       (long long)category->product_count);
     enum db_result result = relist(request->db, category, &from, &to);
     if (result != DB_DONE)
         return problem_database(response, result);

@@ -110,6 +110,29 @@ static void test_no_category_stands_below_itself(void **state)
     json_decref(call.body);
 }
 
+DB_STATEMENT(PRETEND_COUNT) = {
+    .sql = "UPDATE categories SET product_count = $2 WHERE id = $1",
+    .params = {DB_UUID, DB_INT},
+};
+
+/* Other writes wait while a move rewrites listings: so many and no more, each level that is left or entered
+ * counting. */
+static void test_a_move_has_its_limit(void **state)
+{
+    struct shop *shop = *state;
+    struct call call;
+    struct uuid root = make(shop, "Root", NONE);
+    struct uuid child = make(shop, "Child", root);
+    struct uuid other = make(shop, "Other", NONE);
+    shop_write(shop, &PRETEND_COUNT, DB_ARGS(db_uuid(child), db_int(CATEGORY_MOVE_LISTINGS_MAX / 2 + 1)));
+    MUST(409, move(shop, &call, child, other));
+    assert_string_equal(text_at(&call, "code"), "LIMIT_REACHED");
+    json_decref(call.body);
+    shop_write(shop, &PRETEND_COUNT, DB_ARGS(db_uuid(root), db_int(CATEGORY_MOVE_LISTINGS_MAX)));
+    MUST(200, move(shop, &call, child, NONE)); /* only one level is left */
+    json_decref(call.body);
+}
+
 static void test_only_empty_categories_go(void **state)
 {
     struct shop *shop = *state;
@@ -277,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_move_takes_listings_along, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_no_category_stands_below_itself, shop_open, shop_close),
+        cmocka_unit_test_setup_teardown(test_a_move_has_its_limit, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_only_empty_categories_go, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_inactive_ones_are_hidden_with_what_leads_to_them, shop_open,
                                         shop_close),
