@@ -70,7 +70,7 @@ static void *list_grow(struct arena *arena, void *list, size_t count, size_t *ro
         return list;
     size_t more = *room == 0 ? 4 : *room * 2;
     void *larger = arena_alloc_array(arena, size, more);
-    if (count > 0)
+    if (list != NULL)
         memcpy(larger, list, count * size);
     *room = more;
     return larger;
