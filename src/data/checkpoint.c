@@ -174,9 +174,9 @@ void checkpointer_restart_log(struct checkpointer *checkpointer, struct sqlite_c
         return;
     int64_t began_us = clock_monotonic_us();
     int in_log = 0, done = 0;
-    sqlite3_busy_timeout(writer->handle, RESTART_WAIT_MS);
+    sqlite_set_busy_wait(writer, RESTART_WAIT_MS);
     int code = sqlite3_wal_checkpoint_v2(writer->handle, "main", SQLITE_CHECKPOINT_RESTART, &in_log, &done);
-    sqlite3_busy_timeout(writer->handle, SQLITE_BUSY_MS);
+    sqlite_set_busy_wait(writer, SQLITE_BUSY_MS);
     int64_t ended_us = clock_monotonic_us();
     metric_add(&RESTARTS, 1);
     histogram_observe_us(&RESTART_DURATION, ended_us - began_us);

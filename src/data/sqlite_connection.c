@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* SQLite's own locks are not needed: every connection belongs to one thread at a time. Its memory statistics
  * take a global lock at every allocation. Best effort: a program that used SQLite before keeps its settings,
@@ -65,13 +66,30 @@ static int interrupt_when_too_long(void *arg)
     return clock_monotonic_us() - connection->read_began_us > READ_TRANSACTION_MS_MAX * INT64_C(1000);
 }
 
+/* SQLite's own waiting sleeps up to 100 ms between two attempts. Beside a process that writes one transaction after the other
+ * (souk seed, which leaves 3 ms between them) it hardly ever met a moment when the lock was free, and gave up after 5 s. */
+static int try_again_soon(void *arg, int attempts)
+{
+    const struct sqlite_connection *connection = arg;
+    if (attempts >= connection->busy_wait_ms)
+        return 0;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return 1;
+}
+
+void sqlite_set_busy_wait(struct sqlite_connection *connection, int wait_ms)
+{
+    connection->busy_wait_ms = wait_ms;
+    sqlite3_busy_handler(connection->handle, try_again_soon, connection);
+}
+
 static int open_handle(struct sqlite_connection *connection, const char *path)
 {
     int code = sqlite3_open_v2(path, &connection->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK)
         return code;
     sqlite3_extended_result_codes(connection->handle, 1);
-    sqlite3_busy_timeout(connection->handle, SQLITE_BUSY_MS);
+    sqlite_set_busy_wait(connection, SQLITE_BUSY_MS);
     sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (connection->role == SQLITE_READER)
         sqlite3_progress_handler(connection->handle, 20000, interrupt_when_too_long, connection);

@@ -51,6 +51,7 @@ struct sqlite_connection {
     struct db base;
     sqlite3 *handle;
     enum sqlite_role role;
+    int busy_wait_ms; /* how long it waits for another process's lock */
     struct sqlite_rows *buckets[SQLITE_BUCKETS];
     struct sqlite_list idle;
     struct sqlite_list open;
@@ -119,6 +120,8 @@ struct sqlite_store {
 
 /* ---- sqlite_connection.c ---- */
 
+/* How long the connection tries to get a lock that another process has. */
+void sqlite_set_busy_wait(struct sqlite_connection *connection, int wait_ms);
 /* NULL with a logged reason (and *complaint when it is not NULL, in `arena`). */
 struct sqlite_connection *sqlite_connection_open(struct sqlite_store *store, enum sqlite_role role,
                                                  struct arena *arena, struct slice *complaint);

@@ -46,7 +46,7 @@ struct db_schema *sqlite_schema_open(struct store *store, struct arena *arena, s
     struct db_schema *schema = calloc(1, sizeof(*schema));
     CHECK(schema != NULL);
     schema->connection = connection;
-    sqlite3_busy_timeout(connection->handle, LOCK_WAIT_MS);
+    sqlite_set_busy_wait(connection, LOCK_WAIT_MS);
     /* DDL is trusted: it is compiled into the binary. Defensive mode would bar rebuilds of full-text tables.
      */
     sqlite3_db_config(connection->handle, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
