@@ -52,14 +52,17 @@ static void show_progress(const char *what, int64_t done, int64_t total, void *a
 
 /* ---- running ---- */
 
-static bool read_counts(const struct args *args, struct seed_counts *counts, bool *is_large, struct slice *complaint)
+static bool read_counts(const struct args *args, struct seed_counts *counts, bool *is_large,
+                        struct slice *complaint)
 {
     *counts = (struct seed_counts){0};
     *is_large = args_has(args, "products") || args_has(args, "users") || args_has(args, "orders");
-    if (!args_int(args->arena, "--products", args_value(args, "products"), 0, SEED_PRODUCTS_MAX, &counts->products,
+    if (!args_int(args->arena, "--products", args_value(args, "products"), 0, SEED_PRODUCTS_MAX,
+                  &counts->products, complaint) ||
+        !args_int(args->arena, "--users", args_value(args, "users"), 0, SEED_USERS_MAX, &counts->users,
                   complaint) ||
-        !args_int(args->arena, "--users", args_value(args, "users"), 0, SEED_USERS_MAX, &counts->users, complaint) ||
-        !args_int(args->arena, "--orders", args_value(args, "orders"), 0, SEED_ORDERS_MAX, &counts->orders, complaint))
+        !args_int(args->arena, "--orders", args_value(args, "orders"), 0, SEED_ORDERS_MAX, &counts->orders,
+                  complaint))
         return false;
     *complaint = SLICE("--orders needs --products: somebody bought something");
     return counts->orders == 0 || counts->products > 0;
@@ -79,8 +82,9 @@ static int fill(const struct args *args, struct store *store, const struct seed_
     bool is_empty;
     if (!seed_counts_read(store, &now, &is_empty))
         return cli_fail(args, EXIT_FAILED, SLICE("the shop is filled, but cannot be read"));
-    printf("The shop has %lld products, %lld accounts and %lld orders now (%.1f s).\n", (long long)now.products,
-           (long long)now.users, (long long)now.orders, (double)(clock_monotonic_us() - began_us) / 1e6);
+    printf("The shop has %lld products, %lld accounts and %lld orders now (%.1f s).\n",
+           (long long)now.products, (long long)now.users, (long long)now.orders,
+           (double)(clock_monotonic_us() - began_us) / 1e6);
     return EXIT_OK;
 }
 

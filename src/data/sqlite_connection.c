@@ -66,8 +66,9 @@ static int interrupt_when_too_long(void *arg)
     return clock_monotonic_us() - connection->read_began_us > READ_TRANSACTION_MS_MAX * INT64_C(1000);
 }
 
-/* SQLite's own waiting sleeps up to 100 ms between two attempts. Beside a process that writes one transaction after the other
- * (souk seed, which leaves 3 ms between them) it hardly ever met a moment when the lock was free, and gave up after 5 s. */
+/* SQLite's own waiting sleeps up to 100 ms between two attempts. Beside a process that writes one transaction
+ * after the other (souk seed, which leaves 3 ms between them) it hardly ever met a moment when the lock was
+ * free, and gave up after 5 s. */
 static int try_again_soon(void *arg, int attempts)
 {
     const struct sqlite_connection *connection = arg;

@@ -2,8 +2,9 @@
 #include "shop/seed_shared.h"
 
 DB_STATEMENT(SEED_COUNTS) = {
-    .sql = "SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM orders),"
-           " (SELECT COUNT(*) FROM categories)",
+    .sql =
+        "SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM orders),"
+        " (SELECT COUNT(*) FROM categories)",
     .columns = {DB_INT, DB_INT, DB_INT, DB_INT},
 };
 
@@ -45,9 +46,10 @@ enum db_result seed_require_empty(struct db *db)
 
 struct slice seed_not_empty(struct arena *arena, const struct seed_counts *counts)
 {
-    return arena_format(arena,
-                        "the shop is not empty (%lld products, %lld orders): nothing was added; \"souk migrate reset\" empties it",
-                        (long long)counts->products, (long long)counts->orders);
+    return arena_format(
+        arena,
+        "the shop is not empty (%lld products, %lld orders): nothing was added; \"souk migrate reset\" empties it",
+        (long long)counts->products, (long long)counts->orders);
 }
 
 struct slice seed_images_json(struct arena *arena, const struct seed_image *images, size_t count)

@@ -62,8 +62,8 @@ static int64_t stock_at(const json_t *stock, size_t position)
     return json_integer_value(figure);
 }
 
-static struct product_variant variant_read(struct reader *reader, const struct product_option_input_list *options,
-                                           size_t position)
+static struct product_variant variant_read(struct reader *reader,
+                                           const struct product_option_input_list *options, size_t position)
 {
     const json_t *entry = reader->entry;
     struct option_values values = values_of(reader, options, position);
@@ -150,7 +150,8 @@ static void pictures_draw(struct reader *reader, struct seed_product *seed, cons
         }
         return;
     }
-    picture_add(reader, seed, &picture, arena_format(arena, "%.*s.svg", SLICE_ARG(product->slug)), product->name);
+    picture_add(reader, seed, &picture, arena_format(arena, "%.*s.svg", SLICE_ARG(product->slug)),
+                product->name);
     picture.view = PICTURE_CLOSE;
     picture_add(reader, seed, &picture, arena_format(arena, "%.*s-close.svg", SLICE_ARG(product->slug)),
                 arena_format(arena, "%.*s, a close-up", SLICE_ARG(product->name)));
@@ -191,7 +192,8 @@ static void product_read_entry(struct reader *reader, struct seed_product *seed,
     const json_t *options = json_object_get(entry, "options");
     struct slice_list tags = seed_texts(arena, json_object_get(entry, "tags"));
     /* Those added on one day came one after the other. */
-    int64_t created_at_ms = reader->now_ms - seed_member_int(entry, "days", 0) * DAY_MS + (int64_t)index * 1000;
+    int64_t created_at_ms =
+        reader->now_ms - seed_member_int(entry, "days", 0) * DAY_MS + (int64_t)index * 1000;
     seed_random_init(&reader->random, 'p', index);
     struct product *product = &seed->product;
     *product = (struct product){
@@ -246,7 +248,8 @@ struct seed_catalogue seed_catalogue_read(struct arena *arena, const struct seed
     return catalogue;
 }
 
-struct seed_product *seed_catalogue_find(const struct seed_catalogue *catalogue, struct slice sku, size_t *variant)
+struct seed_product *seed_catalogue_find(const struct seed_catalogue *catalogue, struct slice sku,
+                                         size_t *variant)
 {
     for (size_t i = 0; i < catalogue->count; i++) {
         struct seed_product *seed = &catalogue->products[i];

@@ -1,4 +1,5 @@
-/* The products of the small sample shop as db/seeds/products.json tells them, ready to be written, with their pictures. */
+/* The products of the small sample shop as db/seeds/products.json tells them, ready to be written, with their
+ * pictures. */
 #pragma once
 
 #include "shop/seed_rows.h"
@@ -19,4 +20,5 @@ struct seed_catalogue {
 struct seed_catalogue seed_catalogue_read(struct arena *arena, const struct seed_categories *categories,
                                           struct slice currency, int64_t now_ms);
 /* The variant with this SKU: its product, and *variant its place there. CHECKs that there is one. */
-struct seed_product *seed_catalogue_find(const struct seed_catalogue *catalogue, struct slice sku, size_t *variant);
+struct seed_product *seed_catalogue_find(const struct seed_catalogue *catalogue, struct slice sku,
+                                         size_t *variant);

@@ -1,5 +1,5 @@
-/* The files of db/seeds, compiled into the binary, and reading JSON out of them. They are part of the program: what is wrong in
- * them is a programmer error and stops it (a test reads them all). */
+/* The files of db/seeds, compiled into the binary, and reading JSON out of them. They are part of the
+ * program: what is wrong in them is a programmer error and stops it (a test reads them all). */
 #pragma once
 
 #include "http/validation.h"
@@ -19,7 +19,8 @@ struct slice seed_text(const char *name);
 json_t *seed_json(const char *name);
 
 /* Members of an object. Texts are copied into the arena. */
-struct slice seed_member(struct arena *arena, const json_t *object, const char *key); /* absent when it is not there */
+struct slice seed_member(struct arena *arena, const json_t *object,
+                         const char *key); /* absent when it is not there */
 int64_t seed_member_int(const json_t *object, const char *key, int64_t otherwise);
 bool seed_member_flag(const json_t *object, const char *key);
 

@@ -1,10 +1,10 @@
-/* The large sample shop: the same counts make the same shop, whenever and wherever. Nothing of it depends on what was made before:
- * the 17th product can be told from its number alone, so that orders name products without reading them, and how much of each
- * all orders will take is known before the first product is written. Its stock at the start is that and what shall be left.
+/* The large sample shop: the same counts make the same shop, whenever and wherever. Nothing of it depends on
+ * what was made before: the 17th product can be told from its number alone, so that orders name products
+ * without reading them, and how much of each all orders will take is known before the first product is
+ * written. Its stock at the start is that and what shall be left.
  *
- * It is written in many transactions, each as long as CHUNK_US, so that a server on the same database goes on working. (Ids of
- * movements of stock are the only thing that differs from run to run.) */
-#include "base/clock.h"
+ * It is written in many transactions, each as long as CHUNK_US, so that a server on the same database goes on
+ * working. (Ids of movements of stock are the only thing that differs from run to run.) */
 #include "shop/names.h"
 #include "shop/seed_data.h"
 #include "shop/seed_order.h"
@@ -26,8 +26,8 @@
 #define KINDS_MAX 64
 #define SCRATCH_BYTES ((size_t)16 << 20)
 
-#define CHUNK_US 40000   /* of work in one transaction; its commit comes on top */
-#define BREATH_US 3000   /* between two of them, for other writers */
+#define CHUNK_US 70000 /* of work in one transaction; its commit comes on top */
+#define BREATH_US 3000 /* between two of them, for other writers */
 
 enum kind_options { KIND_NONE, KIND_SIZES, KIND_COLOURS, KIND_BOTH };
 
@@ -46,7 +46,8 @@ struct large {
     struct seed_categories categories;
     struct kind kinds[KINDS_MAX];
     size_t kind_count;
-    struct slice_list collections, styles, vendors, openings, closings, tags, materials, countries, colours, sizes;
+    struct slice_list collections, styles, vendors, openings, closings, tags, materials, countries, colours,
+        sizes;
     struct slice_list first_names, last_names, streets;
     struct address_input *cities; /* city, province, zip, country */
     size_t city_count;
@@ -151,7 +152,8 @@ static struct slice product_name(const struct large *large, struct arena *arena,
     size_t of_kind = (size_t)index / large->kind_count;
     size_t collections = large->collections.count;
     size_t styles = large->styles.count;
-    /* A step that has no divisor in common with the number of words mixes neighbours and still meets each once. */
+    /* A step that has no divisor in common with the number of words mixes neighbours and still meets each
+     * once. */
     size_t collection = (of_kind * 7 + (size_t)index % large->kind_count * 11) % collections;
     size_t style = of_kind / collections % styles;
     size_t edition = of_kind / (collections * styles) + 1;
@@ -205,8 +207,8 @@ static struct slice options_text(struct arena *arena, const struct choices *choi
 }
 
 /* The SKU and options of the variant at `position`; sizes run slower than colours. */
-static void variant_name(struct arena *arena, const struct choices *choices, size_t position, struct slice base,
-                         struct product_variant *variant)
+static void variant_name(struct arena *arena, const struct choices *choices, size_t position,
+                         struct slice base, struct product_variant *variant)
 {
     struct slice values[2];
     size_t count = 0;
@@ -256,7 +258,8 @@ static struct seed_random product_outline(const struct large *large, struct aren
         .variants = ARENA_ARRAY(arena, struct product_variant, choices.variant_count),
         .variant_count = choices.variant_count,
     };
-    int64_t price_minor = seed_random_between(&random, kind->price_low_minor, kind->price_high_minor) / 100 * 100 + 90;
+    int64_t price_minor =
+        seed_random_between(&random, kind->price_low_minor, kind->price_high_minor) / 100 * 100 + 90;
     bool is_reduced = seed_random_below(&random, 8) == 0;
     struct slice base = arena_format(arena, "L%07lld", (long long)index + 1);
     for (size_t v = 0; v < product->variant_count; v++) {
@@ -279,8 +282,8 @@ static struct slice picture_name(struct arena *arena, size_t kind, uint64_t whic
     return arena_format(arena, "large-%zu-%llu.svg", kind + 1, (unsigned long long)which + 1);
 }
 
-static void product_describe(const struct large *large, struct arena *arena, struct seed_random *random, int64_t index,
-                             struct product *product)
+static void product_describe(const struct large *large, struct arena *arena, struct seed_random *random,
+                             int64_t index, struct product *product)
 {
     const struct kind *kind = kind_of(large, index);
     struct slice material = pick(random, &large->materials);
@@ -288,22 +291,26 @@ static void product_describe(const struct large *large, struct arena *arena, str
     struct slice *tags = ARENA_ARRAY(arena, struct slice, 3);
     struct seed_image image = {
         .id = seed_uuid_v7(random, product->created_at_ms),
-        .name = picture_name(arena, (size_t)index % large->kind_count, seed_random_below(random, PICTURES_PER_KIND)),
+        .name = picture_name(arena, (size_t)index % large->kind_count,
+                             seed_random_below(random, PICTURES_PER_KIND)),
         .alt = product->name,
     };
     tags[0] = material;
     tags[1] = pick(random, &large->tags);
     tags[2] = pick(random, &large->tags);
-    product->slug = arena_format(arena, "%.*s-%lld", SLICE_ARG(text_slug(arena, product->name)), (long long)index + 1);
+    product->slug =
+        arena_format(arena, "%.*s-%lld", SLICE_ARG(text_slug(arena, product->name)), (long long)index + 1);
     product->category_id = kind->category->id;
     product->vendor = pick(random, &large->vendors);
-    product->description = arena_format(
-        arena, "%.*s in %.*s, from %.*s. %.*s %.*s", SLICE_ARG(product->name), SLICE_ARG(material), SLICE_ARG(country),
-        SLICE_ARG(pick(random, &large->openings)), SLICE_ARG(pick(random, &large->closings)));
-    product->attributes = arena_format(arena, "{\"material\":\"%.*s\",\"madeIn\":\"%.*s\",\"guaranteeYears\":%lld}",
-                                       SLICE_ARG(material), SLICE_ARG(country),
-                                       (long long)seed_random_between(random, 1, 10));
-    product->seo_title = arena_format(arena, "%.*s by %.*s", SLICE_ARG(product->name), SLICE_ARG(product->vendor));
+    product->description =
+        arena_format(arena, "%.*s in %.*s, from %.*s. %.*s %.*s", SLICE_ARG(product->name),
+                     SLICE_ARG(material), SLICE_ARG(country), SLICE_ARG(pick(random, &large->openings)),
+                     SLICE_ARG(pick(random, &large->closings)));
+    product->attributes =
+        arena_format(arena, "{\"material\":\"%.*s\",\"madeIn\":\"%.*s\",\"guaranteeYears\":%lld}",
+                     SLICE_ARG(material), SLICE_ARG(country), (long long)seed_random_between(random, 1, 10));
+    product->seo_title =
+        arena_format(arena, "%.*s by %.*s", SLICE_ARG(product->name), SLICE_ARG(product->vendor));
     product->images = seed_images_json(arena, &image, 1);
     product->tags = tags;
     product->tag_count = 3;
@@ -331,8 +338,8 @@ struct person {
 };
 
 /* `kind` 'U' is an account, 'G' a guest. */
-static void person_make(const struct large *large, struct arena *arena, char kind, int64_t index, int64_t created_at_ms,
-                        struct person *person)
+static void person_make(const struct large *large, struct arena *arena, char kind, int64_t index,
+                        int64_t created_at_ms, struct person *person)
 {
     struct seed_random random;
     seed_random_init(&random, (uint64_t)kind, (uint64_t)index);
@@ -341,7 +348,8 @@ static void person_make(const struct large *large, struct arena *arena, char kin
     person->user = (struct seed_user){
         .id = seed_uuid_v7(&random, created_at_ms),
         .email = arena_format(arena, "%.*s.%.*s.%lld@example.%s", SLICE_ARG(text_slug(arena, first)),
-                              SLICE_ARG(text_slug(arena, last)), (long long)index + 1, kind == 'U' ? "com" : "org"),
+                              SLICE_ARG(text_slug(arena, last)), (long long)index + 1,
+                              kind == 'U' ? "com" : "org"),
         .first_name = first,
         .last_name = last,
         .is_email_verified = seed_random_below(&random, 10) != 0,
@@ -351,13 +359,15 @@ static void person_make(const struct large *large, struct arena *arena, char kin
     person->address = large->cities[seed_random_below(&random, large->city_count)];
     person->address.first_name = first;
     person->address.last_name = last;
-    person->address.address1 = arena_format(arena, "%lld %.*s", (long long)seed_random_between(&random, 1, 199),
-                                            SLICE_ARG(pick(&random, &large->streets)));
+    person->address.address1 =
+        arena_format(arena, "%lld %.*s", (long long)seed_random_between(&random, 1, 199),
+                     SLICE_ARG(pick(&random, &large->streets)));
 }
 
 static void user_make(const struct large *large, struct arena *arena, int64_t index, struct person *person)
 {
-    person_make(large, arena, 'U', index, spread(PRODUCTS_BEGIN_MS, ORDERS_BEGIN_MS, index, large->counts.users), person);
+    person_make(large, arena, 'U', index,
+                spread(PRODUCTS_BEGIN_MS, ORDERS_BEGIN_MS, index, large->counts.users), person);
 }
 
 static enum db_result user_write_one(struct db *db, struct large *large, int64_t index)
@@ -365,8 +375,8 @@ static enum db_result user_write_one(struct db *db, struct large *large, int64_t
     struct person person;
     user_make(large, &large->scratch, index, &person);
     enum db_result result = seed_user_insert(db, &large->scratch, &person.user);
-    return result == DB_DONE ? seed_address_insert(db, person.address_id, person.user.id, &person.address, true,
-                                                   person.user.created_at_ms)
+    return result == DB_DONE ? seed_address_insert(db, person.address_id, person.user.id, &person.address,
+                                                   true, person.user.created_at_ms)
                              : result;
 }
 
@@ -407,12 +417,13 @@ static void demand_count(struct large *large)
     for (int64_t i = 0; i < large->counts.orders; i++) {
         size_t count = takes_make(large, i, takes);
         for (size_t k = 0; k < count; k++)
-            large->demand[(size_t)takes[k].product * VARIANTS_MAX + takes[k].variant] += (uint32_t)takes[k].quantity;
+            large->demand[(size_t)takes[k].product * VARIANTS_MAX + takes[k].variant] +=
+                (uint32_t)takes[k].quantity;
     }
 }
 
-/* The young are on their way, the old have arrived, or have come to another end. None is left unpaid with a hold that ends: the
- * job would cancel it and the shop would be another one. */
+/* The young are on their way, the old have arrived, or have come to another end. None is left unpaid with a
+ * hold that ends: the job would cancel it and the shop would be another one. */
 static enum seed_life life_of(struct seed_random *random, int64_t age_ms)
 {
     uint64_t luck = seed_random_below(random, 100);
@@ -459,7 +470,8 @@ static enum db_result order_write_one(struct db *db, struct large *large, int64_
         .user_id = is_guest ? (struct uuid){{0}} : buyer.user.id,
         .email = buyer.user.email,
         .shipping_address = &buyer.address,
-        .shipping_method = seed_random_below(&random, 8) == 0 ? SHIPPING_METHOD_EXPRESS : SHIPPING_METHOD_STANDARD,
+        .shipping_method =
+            seed_random_below(&random, 8) == 0 ? SHIPPING_METHOD_EXPRESS : SHIPPING_METHOD_STANDARD,
         .lines = lines,
         .line_count = count,
     };
@@ -484,15 +496,25 @@ static enum db_result ground_write(struct db *db, void *arg)
         struct picture picture = {
             .palette = &kind->category->palette,
             .glyph = kind->glyph,
-            .variety = seed_random_next(&random) / 3 * 3 + which, /* each in another of the palette's colours */
+            .variety =
+                seed_random_next(&random) / 3 * 3 + which, /* each in another of the palette's colours */
         };
-        result = seed_media_insert(db, picture_name(arena, i / PICTURES_PER_KIND, which), picture_draw(arena, &picture),
-                                   PRODUCTS_BEGIN_MS);
+        result = seed_media_insert(db, picture_name(arena, i / PICTURES_PER_KIND, which),
+                                   picture_draw(arena, &picture), PRODUCTS_BEGIN_MS);
     }
     return result;
 }
 
 /* ---- in pieces ---- */
+
+/* Of this thread's own work, so that a busy machine makes a transaction longer, not the number of them
+ * larger: each costs a sync, and the search index is merged after each. */
+static int64_t work_us(void)
+{
+    struct timespec time;
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+    return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
+}
 
 /* Things of one sort, written one by one in transactions of CHUNK_US. */
 struct run {
@@ -506,10 +528,10 @@ struct run {
 static enum db_result chunk_write(struct db *db, void *arg)
 {
     struct run *run = arg;
-    int64_t until_us = clock_monotonic_us() + CHUNK_US;
+    int64_t until_us = work_us() + CHUNK_US;
     enum db_result result = DB_DONE;
     for (run->done = run->first; run->done < run->total && result == DB_DONE; run->done++) {
-        if (run->done > run->first && clock_monotonic_us() >= until_us)
+        if (run->done > run->first && work_us() >= until_us)
             break;
         arena_reset(&run->large->scratch);
         result = run->write_one(db, run->large, run->done);
@@ -517,8 +539,8 @@ static enum db_result chunk_write(struct db *db, void *arg)
     return result;
 }
 
-/* Other processes wait for the lock by trying again and again: between two transactions they need a moment in which they
- * can find it free. */
+/* Other processes wait for the lock by trying again and again: between two transactions they need a moment in
+ * which they can find it free. */
 static void breathe(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = BREATH_US * 1000}, NULL);

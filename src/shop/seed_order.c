@@ -16,8 +16,8 @@ static const struct actor CUSTOMER = {.kind = "customer"};
 
 enum step {
     STEP_END = 0,
-    STEP_PAY,      /* by card, at checkout */
-    STEP_DECLINE,  /* the card was refused */
+    STEP_PAY,     /* by card, at checkout */
+    STEP_DECLINE, /* the card was refused */
     STEP_CONFIRM,
     STEP_DEPOSIT,  /* half of it was transferred */
     STEP_TRANSFER, /* all of it was transferred, after delivery */
@@ -47,13 +47,16 @@ static const struct life LIVES[] = {
     [SEED_LIFE_DEPOSIT] = {SLICE("deposit"), true, {STEP_CONFIRM, STEP_DEPOSIT}},
     [SEED_LIFE_PROCESSING] = {SLICE("processing"), false, {STEP_PAY, STEP_CONFIRM, STEP_PROCESS}},
     [SEED_LIFE_SHIPPED] = {SLICE("shipped"), false, {STEP_PAY, STEP_CONFIRM, STEP_PROCESS, STEP_SHIP}},
-    [SEED_LIFE_DELIVERED] = {SLICE("delivered"), false, {STEP_PAY, STEP_CONFIRM, STEP_PROCESS, STEP_SHIP, STEP_DELIVER}},
+    [SEED_LIFE_DELIVERED] = {SLICE("delivered"),
+                             false,
+                             {STEP_PAY, STEP_CONFIRM, STEP_PROCESS, STEP_SHIP, STEP_DELIVER}},
     [SEED_LIFE_DELIVERED_INVOICE] = {SLICE("delivered-invoice"),
                                      true,
                                      {STEP_CONFIRM, STEP_PROCESS, STEP_SHIP, STEP_DELIVER, STEP_TRANSFER}},
     [SEED_LIFE_PARTIALLY_REFUNDED] = {SLICE("partially-refunded"),
                                       false,
-                                      {STEP_PAY, STEP_CONFIRM, STEP_PROCESS, STEP_SHIP, STEP_DELIVER, STEP_REFUND_PART}},
+                                      {STEP_PAY, STEP_CONFIRM, STEP_PROCESS, STEP_SHIP, STEP_DELIVER,
+                                       STEP_REFUND_PART}},
     [SEED_LIFE_REFUNDED] = {SLICE("refunded"),
                             false,
                             {STEP_PAY, STEP_CONFIRM, STEP_PROCESS, STEP_SHIP, STEP_DELIVER, STEP_REFUND}},
@@ -95,8 +98,9 @@ struct journey {
     int64_t now_ms; /* of the step being taken */
 };
 
-/* Parcels leave once a day, between two and four in the afternoon after the order, in the order of placing: a later order never
- * leaves earlier, so that movements of stock, written order by order, are in the order of their time. */
+/* Parcels leave once a day, between two and four in the afternoon after the order, in the order of placing: a
+ * later order never leaves earlier, so that movements of stock, written order by order, are in the order of
+ * their time. */
 static int64_t pickup_ms(int64_t placed_at_ms)
 {
     int64_t in_day_ms = placed_at_ms % DAY_MS;
@@ -142,12 +146,13 @@ static int64_t time_of(const struct journey *journey, enum step step)
 
 static struct slice amount_note(struct journey *journey, int64_t amount_minor, const char *words)
 {
-    return arena_format(journey->arena, "%lld %.*s%s%s", (long long)amount_minor, SLICE_ARG(journey->order.currency),
-                        words != NULL ? ": " : "", words != NULL ? words : "");
+    return arena_format(journey->arena, "%lld %.*s%s%s", (long long)amount_minor,
+                        SLICE_ARG(journey->order.currency), words != NULL ? ": " : "",
+                        words != NULL ? words : "");
 }
 
-static enum db_result money_record(struct journey *journey, const char *kind, const char *status, int64_t amount_minor,
-                                   struct slice provider, const char *note)
+static enum db_result money_record(struct journey *journey, const char *kind, const char *status,
+                                   int64_t amount_minor, struct slice provider, const char *note)
 {
     struct payment payment = {
         .id = seed_uuid_v7(journey->random, journey->now_ms),
@@ -166,12 +171,13 @@ static enum db_result money_record(struct journey *journey, const char *kind, co
     return payment_insert(journey->db, &payment, journey->now_ms);
 }
 
-static enum db_result pay(struct journey *journey, int64_t amount_minor, struct slice provider, struct actor actor,
-                          const char *note)
+static enum db_result pay(struct journey *journey, int64_t amount_minor, struct slice provider,
+                          struct actor actor, const char *note)
 {
     struct order next = journey->order;
     next.paid_minor += amount_minor;
-    next.payment_status = next.paid_minor < next.total_minor ? PAYMENT_STATUS_PARTIALLY_PAID : PAYMENT_STATUS_PAID;
+    next.payment_status =
+        next.paid_minor < next.total_minor ? PAYMENT_STATUS_PARTIALLY_PAID : PAYMENT_STATUS_PAID;
     next.hold_expires_at_ms = 0;
     next.was_paid_at_checkout = slice_is(provider, "test");
     enum db_result result = money_record(journey, "payment", "succeeded", amount_minor, provider, note);
@@ -191,7 +197,8 @@ static enum db_result refund(struct journey *journey, int64_t amount_minor, cons
     next.payment_status = is_whole ? PAYMENT_STATUS_REFUNDED : PAYMENT_STATUS_PARTIALLY_REFUNDED;
     if (next.status != ORDER_STATUS_CANCELLED)
         next.status = is_whole ? ORDER_STATUS_REFUNDED : ORDER_STATUS_PARTIALLY_REFUNDED;
-    enum db_result result = money_record(journey, "refund", "succeeded", amount_minor, next.payment_method, reason);
+    enum db_result result =
+        money_record(journey, "refund", "succeeded", amount_minor, next.payment_method, reason);
     if (result == DB_DONE)
         result = order_event_append(journey->db, next.id, "refund", SLICE_ABSENT, SLICE_ABSENT, STAFF,
                                     amount_note(journey, amount_minor, reason), journey->now_ms);
@@ -229,8 +236,9 @@ static enum db_result ship(struct journey *journey)
 {
     static const char *const CARRIERS[] = {"Parcel Post", "Swift Courier", "Green Cargo"};
     const char *carrier = CARRIERS[seed_random_below(journey->random, COUNT_OF(CARRIERS))];
-    struct slice tracking = arena_format(journey->arena, "%c%c%011llu", carrier[0], 'S',
-                                         (unsigned long long)seed_random_below(journey->random, 99999999999ULL));
+    struct slice tracking =
+        arena_format(journey->arena, "%c%c%011llu", carrier[0], 'S',
+                     (unsigned long long)seed_random_below(journey->random, 99999999999ULL));
     struct order next = journey->order;
     next.status = ORDER_STATUS_SHIPPED;
     next.fulfillment_status = FULFILLMENT_STATUS_SHIPPED;
@@ -245,7 +253,8 @@ static enum db_result ship(struct journey *journey)
     struct slice url = arena_format(journey->arena, "https://tracking.example.com/%.*s", SLICE_ARG(tracking));
     return db_run(journey->db, &SEED_FULFILLMENT_INSERT,
                   DB_ARGS(db_uuid(seed_uuid_v7(journey->random, journey->now_ms)), db_uuid(journey->order.id),
-                          db_text(slice_from(carrier)), db_text(tracking), db_text(url), db_time(journey->now_ms)));
+                          db_text(slice_from(carrier)), db_text(tracking), db_text(url),
+                          db_time(journey->now_ms)));
 }
 
 DB_STATEMENT(SEED_FULFILLMENT_DELIVERED) = {
@@ -307,7 +316,8 @@ static enum db_result take(struct journey *journey, enum step step)
     case STEP_DELIVER:
         return deliver(journey);
     case STEP_REFUND:
-        return refund(journey, order->paid_minor, order->status == ORDER_STATUS_CANCELLED ? "Order cancelled" : "Returned");
+        return refund(journey, order->paid_minor,
+                      order->status == ORDER_STATUS_CANCELLED ? "Order cancelled" : "Returned");
     case STEP_REFUND_PART:
         return refund(journey, one_piece_minor(journey), "One piece arrived damaged");
     case STEP_CANCEL:
@@ -403,8 +413,8 @@ static void order_fill(struct journey *journey, const struct shop_settings *sett
         .total_minor = totals.total_minor,
         .items = items,
         .shipping_address = address_json(journey->arena, seed->shipping_address),
-        .billing_address =
-            seed->billing_address != NULL ? address_json(journey->arena, seed->billing_address) : SLICE_ABSENT,
+        .billing_address = seed->billing_address != NULL ? address_json(journey->arena, seed->billing_address)
+                                                         : SLICE_ABSENT,
         .shipping_method = slice_from(shipping_method_name(seed->shipping_method)),
         .payment_method = LIVES[seed->life].pays_later ? SLICE("manual") : SLICE("test"),
         .customer_notes = seed->customer_notes,
@@ -428,14 +438,16 @@ static enum db_result place(struct journey *journey)
     journey->line_count = stock_lines_normalize(journey->lines, seed->line_count);
     const struct stock_line *short_line = NULL;
     enum db_result result = stock_reserve(journey->db, journey->lines, journey->line_count, &short_line);
-    return result == DB_DONE ? order_insert(journey->db, &journey->order, email_fold(journey->arena, seed->email))
-                             : result;
+    return result == DB_DONE
+               ? order_insert(journey->db, &journey->order, email_fold(journey->arena, seed->email))
+               : result;
 }
 
 enum db_result seed_order_write(struct db *db, struct arena *arena, const struct shop_settings *settings,
                                 struct seed_random *random, const struct seed_order *seed)
 {
-    struct journey journey = {.db = db, .arena = arena, .random = random, .seed = seed, .now_ms = seed->placed_at_ms};
+    struct journey journey = {
+        .db = db, .arena = arena, .random = random, .seed = seed, .now_ms = seed->placed_at_ms};
     order_fill(&journey, settings);
     enum db_result result = place(&journey);
     const enum step *steps = LIVES[seed->life].steps;

@@ -1,5 +1,6 @@
-/* Orders of the past for the sample shops: placed, and led through their life by the functions that lead every order - the
- * tables of transitions, stock and history are the shop's own. Only what would leave the house (mail, webhooks) is left out. */
+/* Orders of the past for the sample shops: placed, and led through their life by the functions that lead
+ * every order - the tables of transitions, stock and history are the shop's own. Only what would leave the
+ * house (mail, webhooks) is left out. */
 #pragma once
 
 #include "shop/order.h"
@@ -51,8 +52,8 @@ struct seed_order {
     size_t line_count;
 };
 
-/* Writes the order, its history, payments and parcel, and moves its stock. Orders are written in the order of their placing, so
- * that the movements of stock are in the order of their time. Ids and delays come from `random`. DB_DONE, DB_CONFLICT or
- * DB_ERROR. */
+/* Writes the order, its history, payments and parcel, and moves its stock. Orders are written in the order of
+ * their placing, so that the movements of stock are in the order of their time. Ids and delays come from
+ * `random`. DB_DONE, DB_CONFLICT or DB_ERROR. */
 enum db_result seed_order_write(struct db *db, struct arena *arena, const struct shop_settings *settings,
                                 struct seed_random *random, const struct seed_order *seed);

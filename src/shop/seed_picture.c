@@ -125,8 +125,8 @@ static void glyph_append(struct buf *out, struct slice glyph, const struct tints
 /* Each draws into the sky with the palette's shape colour; `v` shifts it a little. */
 static void draw_sun(struct buf *out, const struct palette *p, int v)
 {
-    buf_format(out, "<circle cx=\"%d\" cy=\"%d\" r=\"128\" fill=\"%.*s\" opacity=\".55\"/>", 150 + v, 160 + v / 4,
-               SLICE_ARG(p->shape));
+    buf_format(out, "<circle cx=\"%d\" cy=\"%d\" r=\"128\" fill=\"%.*s\" opacity=\".55\"/>", 150 + v,
+               160 + v / 4, SLICE_ARG(p->shape));
 }
 
 static void draw_arch(struct buf *out, const struct palette *p, int v)
@@ -134,7 +134,8 @@ static void draw_arch(struct buf *out, const struct palette *p, int v)
     buf_format(out,
                "<path d=\"M%d 400V190a%d %d 0 0 1 %d 0V400Z\" fill=\"%.*s\" opacity=\".5\"/>"
                "<path d=\"M0 322H400V400H0Z\" fill=\"%.*s\" opacity=\".35\"/>",
-               60 + v / 5, 140 - v / 5, 140 - v / 5, 280 - 2 * (v / 5), SLICE_ARG(p->shape), SLICE_ARG(p->shape));
+               60 + v / 5, 140 - v / 5, 140 - v / 5, 280 - 2 * (v / 5), SLICE_ARG(p->shape),
+               SLICE_ARG(p->shape));
 }
 
 static void draw_hills(struct buf *out, const struct palette *p, int v)
@@ -143,16 +144,17 @@ static void draw_hills(struct buf *out, const struct palette *p, int v)
                "<circle cx=\"%d\" cy=\"96\" r=\"42\" fill=\"%.*s\" opacity=\".8\"/>"
                "<path d=\"M0 %d Q100 %d 210 %d T400 %d V400H0Z\" fill=\"%.*s\" opacity=\".45\"/>"
                "<path d=\"M0 330Q140 276 260 318T400 300V400H0Z\" fill=\"%.*s\" opacity=\".6\"/>",
-               70 + 2 * v, SLICE_ARG(p->pale), 280 - v / 3, 200 - v / 3, 260, 230 + v / 3, SLICE_ARG(p->shape),
-               SLICE_ARG(p->shape));
+               70 + 2 * v, SLICE_ARG(p->pale), 280 - v / 3, 200 - v / 3, 260, 230 + v / 3,
+               SLICE_ARG(p->shape), SLICE_ARG(p->shape));
 }
 
 static void draw_rings(struct buf *out, const struct palette *p, int v)
 {
-    buf_format(out,
-               "<circle cx=\"200\" cy=\"196\" r=\"%d\" fill=\"%.*s\" opacity=\".45\"/>"
-               "<circle cx=\"200\" cy=\"196\" r=\"%d\" fill=\"none\" stroke=\"%.*s\" stroke-width=\"3\" opacity=\".7\"/>",
-               124 + v / 5, SLICE_ARG(p->shape), 150 + v / 5, SLICE_ARG(p->pale));
+    buf_format(
+        out,
+        "<circle cx=\"200\" cy=\"196\" r=\"%d\" fill=\"%.*s\" opacity=\".45\"/>"
+        "<circle cx=\"200\" cy=\"196\" r=\"%d\" fill=\"none\" stroke=\"%.*s\" stroke-width=\"3\" opacity=\".7\"/>",
+        124 + v / 5, SLICE_ARG(p->shape), 150 + v / 5, SLICE_ARG(p->pale));
 }
 
 static void draw_dots(struct buf *out, const struct palette *p, int v)
@@ -171,7 +173,8 @@ static void draw_table(struct buf *out, const struct palette *p, int v)
                "<path d=\"M0 296H400V400H0Z\" fill=\"%.*s\" opacity=\".6\"/>"
                "<path d=\"M%d 40h92v120h-92Z\" fill=\"%.*s\" opacity=\".6\"/>"
                "<path d=\"M%d 40v120M%d 100h92\" stroke=\"%.*s\" stroke-width=\"4\" opacity=\".6\"/>",
-               SLICE_ARG(p->shape), 20 + 2 * v, SLICE_ARG(p->pale), 66 + 2 * v, 20 + 2 * v, SLICE_ARG(p->shape));
+               SLICE_ARG(p->shape), 20 + 2 * v, SLICE_ARG(p->pale), 66 + 2 * v, 20 + 2 * v,
+               SLICE_ARG(p->shape));
 }
 
 static void draw_corners(struct buf *out, const struct palette *p, int v)
@@ -200,11 +203,12 @@ static void (*const BACKGROUNDS[])(struct buf *out, const struct palette *palett
 
 static void sky_append(struct buf *out, const struct palette *palette, bool is_slanted)
 {
-    buf_format(out,
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 400 400\">"
-               "<defs><linearGradient id=\"s\" x1=\"0\" y1=\"0\" x2=\"%d\" y2=\"1\"><stop stop-color=\"%.*s\"/>"
-               "<stop offset=\"1\" stop-color=\"%.*s\"/></linearGradient></defs><path d=\"M0 0H400V400H0Z\" fill=\"url(#s)\"/>",
-               is_slanted ? 1 : 0, SLICE_ARG(palette->sky_top), SLICE_ARG(palette->sky_bottom));
+    buf_format(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 400 400\">"
+        "<defs><linearGradient id=\"s\" x1=\"0\" y1=\"0\" x2=\"%d\" y2=\"1\"><stop stop-color=\"%.*s\"/>"
+        "<stop offset=\"1\" stop-color=\"%.*s\"/></linearGradient></defs><path d=\"M0 0H400V400H0Z\" fill=\"url(#s)\"/>",
+        is_slanted ? 1 : 0, SLICE_ARG(palette->sky_top), SLICE_ARG(palette->sky_bottom));
 }
 
 /* A glyph's square of 200 stands on the ground at 322, or fills the canvas. */
@@ -228,12 +232,14 @@ struct slice picture_draw(struct arena *arena, const struct picture *picture)
     sky_append(&out, palette, variety % 2 == 1);
     BACKGROUNDS[variety / 2 % COUNT_OF(BACKGROUNDS)](&out, palette, (int)(variety / 16 % 100));
     if (picture->view == PICTURE_WHOLE)
-        buf_format(&out, "<ellipse cx=\"200\" cy=\"323\" rx=\"126\" ry=\"11\" fill=\"%.*s\" opacity=\".22\"/>",
+        buf_format(&out,
+                   "<ellipse cx=\"200\" cy=\"323\" rx=\"126\" ry=\"11\" fill=\"%.*s\" opacity=\".22\"/>",
                    SLICE_ARG(tints.dark));
-    buf_format(&out,
-               "<g transform=\"%s\" fill=\"%.*s\" stroke=\"%.*s\" stroke-width=\"3\" stroke-linejoin=\"round\""
-               " stroke-linecap=\"round\">",
-               placement(picture->view, variety), SLICE_ARG(tints.main), SLICE_ARG(tints.dark));
+    buf_format(
+        &out,
+        "<g transform=\"%s\" fill=\"%.*s\" stroke=\"%.*s\" stroke-width=\"3\" stroke-linejoin=\"round\""
+        " stroke-linecap=\"round\">",
+        placement(picture->view, variety), SLICE_ARG(tints.main), SLICE_ARG(tints.dark));
     glyph_append(&out, glyph, &tints);
     buf_append(&out, SLICE("</g></svg>\n"));
     CHECK(!out.overflow);

@@ -1,5 +1,5 @@
-/* The pictures of the sample shop: a glyph of db/seeds/glyphs.svg on a background, in the colours of a palette. SVG without any
- * text, so that nothing overflows and no font is missed. */
+/* The pictures of the sample shop: a glyph of db/seeds/glyphs.svg on a background, in the colours of a
+ * palette. SVG without any text, so that nothing overflows and no font is missed. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,10 +19,10 @@ enum picture_view {
 
 struct picture {
     const struct palette *palette;
-    struct slice glyph;     /* its name */
-    struct slice colour;    /* of the thing, #rrggbb; absent: one of the palette's */
+    struct slice glyph;  /* its name */
+    struct slice colour; /* of the thing, #rrggbb; absent: one of the palette's */
     enum picture_view view;
-    uint64_t variety;       /* any number; pictures with different ones differ */
+    uint64_t variety; /* any number; pictures with different ones differ */
 };
 
 /* What is drawn for a glyph's name; absent when there is none. */

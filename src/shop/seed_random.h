@@ -1,5 +1,6 @@
-/* Numbers that look random and are the same each time: what a large sample shop is made of. Every thing (the 17th product, the
- * 4,000th order) has a source of its own, so that it can be made again without those before it. */
+/* Numbers that look random and are the same each time: what a large sample shop is made of. Every thing (the
+ * 17th product, the 4,000th order) has a source of its own, so that it can be made again without those before
+ * it. */
 #pragma once
 
 #include "base/ids.h"

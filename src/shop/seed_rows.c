@@ -41,7 +41,8 @@ static void categories_add(struct arena *arena, struct seed_categories *categori
             .slug = seed_member(arena, object, "slug"),
             .description = seed_member(arena, object, "description"),
             .position = (int64_t)i,
-            .palette = parent != NULL ? parent->palette : palette_read(arena, json_object_get(object, "palette")),
+            .palette =
+                parent != NULL ? parent->palette : palette_read(arena, json_object_get(object, "palette")),
             .created_at_ms = created_at_ms,
         };
         categories_add(arena, categories, json_object_get(object, "children"), category, created_at_ms);
@@ -67,15 +68,17 @@ const struct seed_category *seed_category_find(const struct seed_categories *cat
 }
 
 DB_STATEMENT(SEED_CATEGORY_INSERT) = {
-    .sql = "INSERT INTO categories (id, parent_id, name, name_sort, slug, description, position, created_at, updated_at)"
-           " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+    .sql =
+        "INSERT INTO categories (id, parent_id, name, name_sort, slug, description, position, created_at, updated_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
     .params = {DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TIME},
 };
 
 enum db_result seed_category_insert(struct db *db, struct arena *arena, const struct seed_category *category)
 {
     return db_run(db, &SEED_CATEGORY_INSERT,
-                  DB_ARGS(db_uuid(category->id), db_if(!uuid_is_nil(category->parent_id), db_uuid(category->parent_id)),
+                  DB_ARGS(db_uuid(category->id),
+                          db_if(!uuid_is_nil(category->parent_id), db_uuid(category->parent_id)),
                           db_text(category->name), db_text(name_sort_key(arena, category->name)),
                           db_text(category->slug), db_text(category->description), db_int(category->position),
                           db_time(category->created_at_ms)));
@@ -90,15 +93,17 @@ DB_STATEMENT(SEED_MEDIA_INSERT) = {
 
 enum db_result seed_media_insert(struct db *db, struct slice name, struct slice svg, int64_t created_at_ms)
 {
-    return db_run(db, &SEED_MEDIA_INSERT,
-                  DB_ARGS(db_text(name), db_text(SLICE("image/svg+xml")), db_blob(svg), db_time(created_at_ms)));
+    return db_run(
+        db, &SEED_MEDIA_INSERT,
+        DB_ARGS(db_text(name), db_text(SLICE("image/svg+xml")), db_blob(svg), db_time(created_at_ms)));
 }
 
 /* ---- users ---- */
 
 DB_STATEMENT(SEED_USER_INSERT) = {
-    .sql = "INSERT INTO users (id, email, email_folded, first_name, last_name, name_sort, phone, email_verified_at,"
-           " created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+    .sql =
+        "INSERT INTO users (id, email, email_folded, first_name, last_name, name_sort, phone, email_verified_at,"
+        " created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
     .params = {DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TIME, DB_TIME},
 };
 
@@ -107,26 +112,28 @@ enum db_result seed_user_insert(struct db *db, struct arena *arena, const struct
     return db_run(db, &SEED_USER_INSERT,
                   DB_ARGS(db_uuid(user->id), db_text(user->email), db_text(email_fold(arena, user->email)),
                           db_text(user->first_name), db_text(user->last_name),
-                          db_text(user_name_sort(arena, user->first_name, user->last_name)), db_text(user->phone),
-                          db_if(user->is_email_verified, db_time(user->created_at_ms)),
+                          db_text(user_name_sort(arena, user->first_name, user->last_name)),
+                          db_text(user->phone), db_if(user->is_email_verified, db_time(user->created_at_ms)),
                           db_time(user->created_at_ms)));
 }
 
 DB_STATEMENT(SEED_ADDRESS_INSERT) = {
-    .sql = "INSERT INTO addresses (id, user_id, first_name, last_name, company, address1, address2, city, province, zip,"
-           " country, phone, is_default_shipping, is_default_billing, created_at, updated_at)"
-           " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $14)",
-    .params = {DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
-               DB_TEXT, DB_BOOL, DB_TIME},
+    .sql =
+        "INSERT INTO addresses (id, user_id, first_name, last_name, company, address1, address2, city, province, zip,"
+        " country, phone, is_default_shipping, is_default_billing, created_at, updated_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $14)",
+    .params = {DB_UUID, DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
+               DB_TEXT, DB_TEXT, DB_BOOL, DB_TIME},
 };
 
 enum db_result seed_address_insert(struct db *db, struct uuid id, struct uuid user_id,
-                                   const struct address_input *address, bool is_default, int64_t created_at_ms)
+                                   const struct address_input *address, bool is_default,
+                                   int64_t created_at_ms)
 {
     return db_run(db, &SEED_ADDRESS_INSERT,
-                  DB_ARGS(db_uuid(id), db_uuid(user_id), db_text(address->first_name), db_text(address->last_name),
-                          db_text(address->company), db_text(address->address1), db_text(address->address2),
-                          db_text(address->city), db_text(address->province), db_text(address->zip),
-                          db_text(address->country), db_text(address->phone), db_bool(is_default),
-                          db_time(created_at_ms)));
+                  DB_ARGS(db_uuid(id), db_uuid(user_id), db_text(address->first_name),
+                          db_text(address->last_name), db_text(address->company), db_text(address->address1),
+                          db_text(address->address2), db_text(address->city), db_text(address->province),
+                          db_text(address->zip), db_text(address->country), db_text(address->phone),
+                          db_bool(is_default), db_time(created_at_ms)));
 }

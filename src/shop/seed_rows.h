@@ -1,5 +1,6 @@
-/* Rows that the sample shops write themselves: their ids and times are in the past and nobody is to hear of them (no outbox).
- * Each answers DB_DONE, DB_CONFLICT (its slug, name or e-mail address is taken; the transaction is lost) or DB_ERROR. */
+/* Rows that the sample shops write themselves: their ids and times are in the past and nobody is to hear of
+ * them (no outbox). Each answers DB_DONE, DB_CONFLICT (its slug, name or e-mail address is taken; the
+ * transaction is lost) or DB_ERROR. */
 #pragma once
 
 #include "contract/inputs.h"
@@ -45,4 +46,5 @@ struct seed_user {
 enum db_result seed_user_insert(struct db *db, struct arena *arena, const struct seed_user *user);
 /* `is_default`: for both shipping and billing. */
 enum db_result seed_address_insert(struct db *db, struct uuid id, struct uuid user_id,
-                                   const struct address_input *address, bool is_default, int64_t created_at_ms);
+                                   const struct address_input *address, bool is_default,
+                                   int64_t created_at_ms);

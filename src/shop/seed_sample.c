@@ -31,7 +31,8 @@ struct sample {
 
 /* ---- reading ---- */
 
-static struct address_input address_read(struct arena *arena, const json_t *object, const struct seed_user *user)
+static struct address_input address_read(struct arena *arena, const json_t *object,
+                                         const struct seed_user *user)
 {
     struct slice phone = seed_member(arena, object, "phone");
     return (struct address_input){
@@ -157,7 +158,8 @@ static void levels_settle(struct sample *sample)
     }
 }
 
-/* Ages are told in days before this moment; the oldest product came before the tree that it hangs in would be odd. */
+/* Ages are told in days before this moment; the oldest product came before the tree that it hangs in would be
+ * odd. */
 #define SHOP_AGE_MS (450 * DAY_MS)
 
 static void sample_read(struct sample *sample)
@@ -181,12 +183,14 @@ static enum db_result catalogue_write(struct db *db, struct sample *sample)
         struct seed_product *seed = &sample->catalogue.products[i];
         result = product_insert(db, sample->arena, &seed->product, (struct uuid){{0}});
         for (size_t k = 0; k < seed->image_count && result == DB_DONE; k++)
-            result = seed_media_insert(db, seed->images[k].name, seed->drawings[k], seed->product.created_at_ms);
+            result =
+                seed_media_insert(db, seed->images[k].name, seed->drawings[k], seed->product.created_at_ms);
     }
     return result;
 }
 
-static enum db_result buyer_write(struct db *db, struct sample *sample, const struct buyer *buyer, size_t index)
+static enum db_result buyer_write(struct db *db, struct sample *sample, const struct buyer *buyer,
+                                  size_t index)
 {
     struct seed_random random;
     seed_random_init(&random, 'a', index);
@@ -230,8 +234,9 @@ static bool sample_fill(struct store *store, struct db *db, struct arena *arena,
     bool is_empty = true;
     if (!seed_counts_read(store, &counts, &is_empty))
         return false;
-    *complaint = is_empty ? SLICE("an account has an e-mail address of the sample's customers; nothing was added")
-                          : seed_not_empty(arena, &counts);
+    *complaint = is_empty
+                     ? SLICE("an account has an e-mail address of the sample's customers; nothing was added")
+                     : seed_not_empty(arena, &counts);
     return false;
 }
 

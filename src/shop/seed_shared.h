@@ -5,7 +5,8 @@
 #include "shop/product.h"
 #include "shop/seed.h"
 
-/* Whether nothing is in the shop that a sample could meet: DB_DONE, DB_CONFLICT when there is, or DB_ERROR. */
+/* Whether nothing is in the shop that a sample could meet: DB_DONE, DB_CONFLICT when there is, or DB_ERROR.
+ */
 enum db_result seed_require_empty(struct db *db);
 /* The complaint when there is something. */
 struct slice seed_not_empty(struct arena *arena, const struct seed_counts *counts);
