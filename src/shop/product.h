@@ -82,7 +82,7 @@ enum db_result product_slug_make(struct db *db, struct arena *arena, struct slic
 
 /* Writes a new product whole - rows, stock with its movements, tags, and all that follows from them - and
  * sets its number. What makes it is the caller's: ids, slug, SKUs and times are given, slug and SKUs known to
- * be free. For seeds too: about 100 us each, so put some hundreds into one transaction. DB_DONE, DB_CONFLICT
+ * be free. For seeds too: some 200 us each, so put some hundreds into one transaction. DB_DONE, DB_CONFLICT
  * (slug or SKU taken, no such category; the transaction is lost) or DB_ERROR. */
 enum db_result product_insert(struct db *db, struct arena *arena, struct product *product,
                               struct uuid actor_id);
