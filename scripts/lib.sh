@@ -48,7 +48,7 @@ step() {
             printf '\r\033[K%s' "${line:0:columns-1}"
         elif [ $took -ge $next ]; then
             if [ $next -eq 2 ]; then say "$what ..."; else say "  still at it after $(seconds_as_text $took)"; fi
-            next=$((next + 30))
+            next=$((next == 2 ? 30 : next + 30))
         fi
         sleep 0.2
     done
