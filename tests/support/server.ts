@@ -13,9 +13,12 @@ const STOP_MS = 25_000;
 const COMMAND_MS = 60_000;
 
 const running = new Set<ChildProcess>();
+const folders = new Set<string>();
 process.on("exit", () => {
     for (const child of running) child.kill("SIGKILL");
+    for (const folder of folders) removeFolder(folder);
 });
+for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => process.exit(1)); // so that the above happens
 
 export interface ServerOptions {
     data?: string;                   // default: a new folder, removed when the server is disposed of
@@ -42,16 +45,17 @@ function environment(extra: Record<string, string> = {}): Record<string, string>
     return { ...env, SOUK_RATE_LIMIT: "off", SOUK_TEST_PAYMENTS: "on", SOUK_LOG: "error", ...extra };
 }
 
-/** A new empty folder; `release` removes it, unless SOUK_KEEP is set. */
+function removeFolder(folder: string): void {
+    folders.delete(folder);
+    if (process.env.SOUK_KEEP) console.error(`kept ${folder}`);
+    else rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** A new empty folder; `release` removes it (the end of the process does, at the latest), unless SOUK_KEEP is set. */
 export function temporaryFolder(): { folder: string; release: () => void } {
     const folder = mkdtempSync(path.join(os.tmpdir(), "souk-test-"));
-    return {
-        folder,
-        release: () => {
-            if (process.env.SOUK_KEEP) console.error(`kept ${folder}`);
-            else rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
-        },
-    };
+    folders.add(folder);
+    return { folder, release: () => removeFolder(folder) };
 }
 
 /** Runs one souk command to its end. */
