@@ -173,7 +173,7 @@ describe("stock adjustments", () => {
         const order = await shop.order(shop.guest, product, 3);
         assert.deepEqual(await shop.level(product.id), { onHand: 1, reserved: 3, available: -2 });
         await shop.act(order, "confirm");
-        refused(await admin.post(`/orders/${order.id}/ship`, {}), 409, "OUT_OF_STOCK");
+        refused(await admin.post(`/orders/${order.id}/ship`, {}), 409, "INSUFFICIENT_STOCK");
         assert.equal(ok(await admin.get(`/orders/${order.id}`)).orderStatus, "confirmed");
         ok(await admin.post(at(product), { delta: 2 }), 201);
         await shop.act(order, "ship");
