@@ -473,6 +473,7 @@ static const struct operation operations[] = {
         .rate_class = RATE_WRITE,
         .priority = PRIORITY_CART,
         .body_limit = 65536,
+        .tolerates_bad_token = true,
     },
     {
         .name = "auth_logout",
@@ -705,7 +706,7 @@ static const struct operation operations[] = {
         .input = &health_live_input_rule,
         .access = ACCESS_PUBLIC,
         .execution = EXECUTION_INLINE,
-        .rate_class = RATE_READ,
+        .rate_class = RATE_NONE,
         .priority = PRIORITY_BROWSE,
     },
     {
@@ -716,7 +717,7 @@ static const struct operation operations[] = {
         .input = &health_ready_input_rule,
         .access = ACCESS_PUBLIC,
         .execution = EXECUTION_INLINE,
-        .rate_class = RATE_READ,
+        .rate_class = RATE_NONE,
         .priority = PRIORITY_BROWSE,
     },
     {

@@ -171,11 +171,11 @@ static enum http_status answer_throttled(struct exchange *x, int64_t retry_after
 static enum http_status check_rate_of_address(struct gateway *gateway, struct exchange *x)
 {
     struct throttle *throttle = gateway->throttle;
-    if (throttle == NULL)
+    const struct operation *operation = x->request.operation;
+    if (throttle == NULL || (operation != NULL && operation->rate_class == RATE_NONE))
         return GO_ON;
     if (!throttle_take_whole(throttle, x->started_us))
         return answer_throttled(x, 1);
-    const struct operation *operation = x->request.operation;
     x->has_verdict = true;
     throttle_take(throttle, throttle_address(throttle, x->address),
                   operation ? operation->rate_class : RATE_READ, x->started_us, &x->verdict);
@@ -186,7 +186,8 @@ static enum http_status check_rate_of_address(struct gateway *gateway, struct ex
 static enum http_status check_rate_of_user(struct gateway *gateway, struct exchange *x)
 {
     struct throttle *throttle = gateway->throttle;
-    if (throttle == NULL || !principal_is_user(&x->request.principal))
+    if (throttle == NULL || !principal_is_user(&x->request.principal) ||
+        x->request.operation->rate_class == RATE_NONE)
         return GO_ON;
     struct throttle_verdict verdict;
     throttle_take(throttle, throttle_user(throttle, x->request.principal.user_id),
@@ -222,6 +223,8 @@ static enum http_status check_body(struct exchange *x)
 
 static enum http_status answer_unauthenticated(struct exchange *x, bool is_bad_token)
 {
+    if (is_bad_token && x->request.operation->tolerates_bad_token)
+        return GO_ON; /* it is nobody's, and the request brings another proof */
     enum http_status status =
         problem(&x->response, PROBLEM_UNAUTHENTICATED, "%s",
                 is_bad_token ? "The access token is malformed, expired or revoked" : "Send an access token");

@@ -133,3 +133,6 @@ void gateway_run(struct gateway *gateway, struct exchange *exchange);
 
 /* Whether the worker pool of this process has room for another request; for /health/ready. */
 bool gateway_has_room(void);
+/* From now on this process ends: /health/ready says so, that nothing new is sent here. */
+void gateway_begin_draining(void);
+bool gateway_is_draining(void);

@@ -26,6 +26,18 @@ static struct metric cache_hits =
 static struct metric cache_misses =
     METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"miss\"", METRIC_COUNTER);
 
+static _Atomic bool is_draining; /* of the process: it has one end */
+
+void gateway_begin_draining(void)
+{
+    atomic_store(&is_draining, true);
+}
+
+bool gateway_is_draining(void)
+{
+    return atomic_load_explicit(&is_draining, memory_order_relaxed);
+}
+
 bool gateway_has_room(void)
 {
     return atomic_load_explicit(&gateway_worker_queue.value, memory_order_relaxed) < WORKER_QUEUE_MAX;
@@ -232,6 +244,9 @@ static void add_headers(struct exchange *x)
     for (unsigned i = 0; i < response->header_count; i++)
         add_header(x, response->headers[i].name, response->headers[i].value);
     add_header(x, "X-Request-Id", x->request_id);
+    if (x->reply.status == HTTP_STATUS_UNAUTHORIZED &&
+        slice_is_absent(response_header_value(response, "WWW-Authenticate"))) /* RFC 9110, 15.5.2 */
+        add_header(x, "WWW-Authenticate", SLICE("Bearer realm=\"souk\""));
     if (x->reply.body.len > 0)
         add_header(x, "Content-Type", slice_from(response->content_type));
     if (slice_is_absent(response_header_value(response, "Cache-Control")))

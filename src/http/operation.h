@@ -24,7 +24,7 @@ enum execution {
     EXECUTION_PASSWORD      /* as orchestrated, on the password pool */
 };
 
-enum rate_class { RATE_READ, RATE_WRITE, RATE_LOGIN, RATE_CHECKOUT };
+enum rate_class { RATE_READ, RATE_WRITE, RATE_LOGIN, RATE_CHECKOUT, RATE_NONE };
 enum priority { PRIORITY_BROWSE, PRIORITY_CART, PRIORITY_CHECKOUT };
 
 #define OPERATION_CACHE_TAGS_MAX 4
@@ -43,7 +43,9 @@ struct operation {
     enum priority priority;
     unsigned body_limit; /* bytes; 0: takes no body */
     bool accepts_idempotency_key;
-    bool handles_replay; /* the handler keeps its own idempotency record */
+    bool tolerates_bad_token; /* a token that is no longer good counts as none: the request brings another
+                                 proof */
+    bool handles_replay;      /* the handler keeps its own idempotency record */
     bool accepts_if_match;
     bool reads_replica;
     bool is_bare;                                     /* the reply is not wrapped in "data" */

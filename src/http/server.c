@@ -485,6 +485,7 @@ static void abandon_suspended(struct server *server)
 
 bool server_stop(struct server *server)
 {
+    gateway_begin_draining();
     atomic_store(&server->is_draining, true);
     int fd = MHD_quiesce_daemon(server->daemon);
     if (fd >= 0)

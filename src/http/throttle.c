@@ -177,6 +177,8 @@ const char *throttle_class_name(enum rate_class rate_class)
         return "login";
     case RATE_CHECKOUT:
         return "checkout";
+    case RATE_NONE:
+        break;
     }
     return "read";
 }

@@ -174,11 +174,17 @@ static void refuse_error(struct json_document *document, struct arena *arena, st
         refuse(document, "TOO_LARGE", SLICE("body"), SLICE("takes too much memory to be read"));
     } else if (code == json_error_numeric_overflow) {
         refuse_number(document, arena, read);
+    } else if (code == json_error_invalid_utf8 || code == json_error_null_character) {
+        /* well-formed up to here, so that the text at fault has a name */
+        struct walk walk = {0};
+        walk_text(&walk, read);
+        bool is_nul = code == json_error_null_character;
+        refuse(document, is_nul ? "CONTROL_CHARACTER" : "UTF8", walk_path(&walk, arena),
+               arena_format(arena, "line %d, column %d: %s", error->line, error->column,
+                            is_nul ? "must not contain NUL" : "is not valid UTF-8"));
     } else {
-        const char *rule = code == json_error_invalid_utf8 ? "UTF8" : "MALFORMED";
-        const char *what = code == json_error_invalid_utf8 ? "is not valid UTF-8" : describe(code);
-        refuse(document, rule, SLICE("body"),
-               arena_format(arena, "line %d, column %d: %s", error->line, error->column, what));
+        refuse(document, "MALFORMED", SLICE("body"),
+               arena_format(arena, "line %d, column %d: %s", error->line, error->column, describe(code)));
     }
 }
 

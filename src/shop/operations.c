@@ -30,8 +30,11 @@ enum http_status health_ready(struct request *request, struct response *response
     struct store *store = request->services->store;
     bool is_database_well = store_is_ready(store);
     bool is_schema_well = is_database_well && migrations_current(store) == migrations_latest();
-    bool is_well = is_database_well && is_schema_well;
-    enum health_status workers = gateway_has_room() ? HEALTH_STATUS_OK : HEALTH_STATUS_DEGRADED;
+    bool is_draining = gateway_is_draining();
+    bool is_well = is_database_well && is_schema_well && !is_draining;
+    enum health_status workers = is_draining          ? HEALTH_STATUS_DOWN
+                                 : gateway_has_room() ? HEALTH_STATUS_OK
+                                                      : HEALTH_STATUS_DEGRADED;
     struct json_writer *json = &response->json;
     json_object_begin(json);
     status_write(json, "status", is_well ? workers : HEALTH_STATUS_DOWN);

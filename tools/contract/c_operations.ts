@@ -46,6 +46,7 @@ function row(operation: Operation): string {
         `.priority = PRIORITY_${(souk.priority ?? "browse").toUpperCase()}`,
         operation.body ? `.body_limit = ${souk.bodyLimit ?? BODY_BYTES_DEFAULT}` : "",
         isPost && souk.idempotency !== "none" ? ".accepts_idempotency_key = true" : "",
+        souk.toleratesBadToken ? ".tolerates_bad_token = true" : "",
         souk.handlesReplay ? ".handles_replay = true" : "",
         souk.ifMatch ? ".accepts_if_match = true" : "",
         souk.replica ? ".reads_replica = true" : "",

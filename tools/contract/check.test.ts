@@ -55,7 +55,7 @@ const CASES: [string, (document: Loose) => void, string][] = [
     ["a replay on a PATCH", (d) => (update(d)["x-souk"].handlesReplay = true), `${UPDATE} > x-souk: handlesReplay is for POST only`],
     ["a body limit past the server's", (d) => (create(d)["x-souk"].bodyLimit = 2 << 20), `${CREATE} > x-souk: bodyLimit must be 0 to 1048576`],
     ["a body limit without a body", (d) => (list(d)["x-souk"].bodyLimit = 10), `${LIST} > x-souk: bodyLimit needs a requestBody`],
-    ["an unknown rate class", (d) => (list(d)["x-souk"].rateClass = "x"), `${LIST} > x-souk: rateClass must be read, write, login or checkout`],
+    ["an unknown rate class", (d) => (list(d)["x-souk"].rateClass = "x"), `${LIST} > x-souk: rateClass must be read, write, login, checkout or none`],
     ["an unknown priority", (d) => (list(d)["x-souk"].priority = 1), `${LIST} > x-souk: priority must be browse, cart or checkout`],
     ["a write on a replica", (d) => (create(d)["x-souk"].replica = true), `${CREATE} > x-souk: replica can only be true, and on a GET`],
     [

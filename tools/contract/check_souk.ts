@@ -44,9 +44,14 @@ const RULES: Record<keyof Souk, Rule> = {
         return requestBody || bodyLimit === 0 ? undefined : "needs a requestBody";
     },
     rateClass: ({ rateClass }) =>
-        rateClass === undefined || oneOf(rateClass, ["read", "write", "login", "checkout"])
+        rateClass === undefined || oneOf(rateClass, ["read", "write", "login", "checkout", "none"])
             ? undefined
-            : "must be read, write, login or checkout",
+            : "must be read, write, login, checkout or none",
+    toleratesBadToken: ({ toleratesBadToken, access }) => {
+        if (toleratesBadToken === undefined) return undefined;
+        if (access !== "anyone") return "is for access: anyone only";
+        return toleratesBadToken === true ? undefined : "can only be true";
+    },
     priority: ({ priority }) =>
         priority === undefined || oneOf(priority, ["browse", "cart", "checkout"]) ? undefined : "must be browse, cart or checkout",
     replica: ({ replica }, method) => {

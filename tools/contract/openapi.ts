@@ -60,7 +60,8 @@ export interface Souk {
     idempotency?: "none";
     handlesReplay?: boolean;
     bodyLimit?: number;
-    rateClass?: "read" | "write" | "login" | "checkout";
+    rateClass?: "read" | "write" | "login" | "checkout" | "none";
+    toleratesBadToken?: boolean;
     priority?: "browse" | "cart" | "checkout";
     replica?: boolean;
     cache?: { seconds: number; tags: string[] };
