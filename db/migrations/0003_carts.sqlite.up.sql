@@ -13,7 +13,7 @@ CREATE TABLE carts (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX carts_one_active_of_user ON carts (user_id) WHERE user_id IS NOT NULL AND status = 'active';
+CREATE UNIQUE INDEX carts_one_open_of_user ON carts (user_id) WHERE user_id IS NOT NULL AND status <> 'converted';
 
 CREATE TABLE cart_lines (
     cart_id BLOB NOT NULL,

@@ -368,6 +368,7 @@ static const struct operation operations[] = {
         .priority = PRIORITY_BROWSE,
         .body_limit = 65536,
         .accepts_idempotency_key = true,
+        .handles_replay = true,
     },
     {
         .name = "order_confirm",
@@ -437,6 +438,7 @@ static const struct operation operations[] = {
         .priority = PRIORITY_BROWSE,
         .body_limit = 65536,
         .accepts_idempotency_key = true,
+        .handles_replay = true,
     },
     {
         .name = "auth_register",

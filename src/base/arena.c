@@ -81,6 +81,13 @@ void arena_reset(struct arena *arena)
     }
 }
 
+void arena_rewind(struct arena *arena, size_t mark)
+{
+    CHECK(mark <= arena->used);
+    arena_poison(arena->base + mark, arena->used - mark);
+    arena->used = mark;
+}
+
 void *arena_try_alloc(struct arena *arena, size_t size)
 {
     size_t start = round_up(arena->used, ARENA_ALIGN);

@@ -26,6 +26,13 @@ void arena_release(struct arena *arena);
  * reported. */
 void arena_reset(struct arena *arena);
 
+/* What was handed out since the mark is forgotten: for loops whose rounds need memory of their own. */
+static inline size_t arena_mark(const struct arena *arena)
+{
+    return arena->used;
+}
+void arena_rewind(struct arena *arena, size_t mark);
+
 /* `size` bytes, aligned for any type, not cleared. Asking for more than is left is a programmer error and
  * aborts: use it for sizes that a limit of limits.h bounds. */
 void *arena_alloc(struct arena *arena, size_t size);

@@ -35,6 +35,9 @@
 #define LANE_BATCH_MAX 128
 #define READ_TRANSACTION_MS_MAX 1000
 
+/* carts */
+#define CART_WISHES_BYTES_MAX ((size_t)16 << 10) /* what the wishes (engravings, ...) of one cart's lines may hold together */
+
 /* lists */
 #define PAGE_LIMIT_DEFAULT 20
 #define PAGE_LIMIT_MAX 100

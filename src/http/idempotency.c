@@ -49,6 +49,17 @@ enum db_result idempotency_find(struct request *request, struct db *db, enum ide
     return DB_DONE;
 }
 
+DB_STATEMENT(IDEMPOTENCY_COMPLETE) = {
+    .sql = "UPDATE idempotency_records SET body = $2 WHERE scope = $1",
+    .params = {DB_BLOB, DB_TEXT},
+};
+
+enum db_result idempotency_complete(struct request *request, struct db *db, struct slice body)
+{
+    return db_change(db, &IDEMPOTENCY_COMPLETE,
+                     DB_ARGS(db_blob(digest_slice(request->idempotency.scope)), db_text(body)));
+}
+
 DB_STATEMENT(IDEMPOTENCY_FORGET) = {
     .sql = "DELETE FROM idempotency_records WHERE scope = $1",
     .params = {DB_BLOB},

@@ -25,6 +25,9 @@ enum db_result idempotency_find(struct request *request, struct db *db, enum ide
 /* Stores the outcome; DB_CONFLICT when another node was first. */
 enum db_result idempotency_store(struct request *request, struct db *db,
                                  const struct idempotency_record *record);
+/* Adds the reply's bytes to a record that was stored without, for those that must be written before the reply
+ * is known. */
+enum db_result idempotency_complete(struct request *request, struct db *db, struct slice body);
 /* Forgets what the key was used for: its outcome did not stand (a declined payment). */
 enum db_result idempotency_forget(struct request *request, struct db *db);
 /* Deletes up to `limit` records older than 24 h. */

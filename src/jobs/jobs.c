@@ -17,10 +17,9 @@
 #define BATCH 50
 #define SLOW_BEAT_MS INT64_C(60000)
 #define TEST_INTERVAL_MS 1000 /* a shorter interval is a test's: then every beat is a slow one too */
-/* Beyond the provider's time limit: a request may wait 10 s for its worker between the making of its payment
- * and its charge, and what is not charged yet must not be taken for refused. */
-#define PAYMENT_MARGIN_MS 15000
-#define PAYMENT_MARGIN_TEST_MS 1000
+/* How many of the provider's time limits pass before it is asked again: what is still being charged must not
+ * be taken for refused. */
+#define PAYMENT_TIMEOUTS_WAITED 4
 
 static struct metric EXPIRED_ORDERS = METRIC(
     "souk_orders_expired_total", "Orders cancelled because their hold ended unpaid", NULL, METRIC_COUNTER);
@@ -42,11 +41,10 @@ static enum db_result expire_orders(struct step *step)
 static enum db_result reconcile_payments(struct step *step)
 {
     const struct config *config = step->services->config;
-    int64_t margin_ms =
-        config->job_interval_ms < TEST_INTERVAL_MS ? PAYMENT_MARGIN_TEST_MS : PAYMENT_MARGIN_MS;
     int64_t settled = 0;
-    enum db_result result = payments_reconcile(step->services, step->db, step->arena, step->now_ms,
-                                               config->payment_timeout_ms + margin_ms, BATCH, &settled);
+    enum db_result result =
+        payments_reconcile(step->services, step->db, step->arena, step->now_ms,
+                           config->payment_timeout_ms * PAYMENT_TIMEOUTS_WAITED, BATCH, &settled);
     metric_add(&RECONCILED, settled);
     step->has_more = settled >= BATCH;
     return result;

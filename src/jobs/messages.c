@@ -202,8 +202,8 @@ static void say_cancelled(struct letter *letter)
 {
     const struct order *order = &letter->order;
     buf_append(&letter->body, SLICE("your order has been cancelled and will not be sent.\n"));
-    if (order->paid_minor > 0)
-        buf_append(&letter->body, SLICE("What you have paid is given back to you.\n"));
+    if (order->paid_minor > order->refunded_minor)
+        buf_append(&letter->body, SLICE("We will be in touch about what you have paid.\n"));
 }
 
 DB_STATEMENT(TRACKING_READ) = {

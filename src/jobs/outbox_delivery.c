@@ -36,6 +36,7 @@ struct claim {
     int64_t next_due_at_ms, delivered_at_ms; /* 0: NULL */
     int64_t next_attempts;
     struct slice error; /* absent: none */
+    char error_text[ERROR_BYTES_MAX];
 };
 
 struct batch {
@@ -124,7 +125,9 @@ static void claim_given_up(struct claim *claim)
 /* Later again, or never. */
 static void claim_failed(struct claim *claim, struct slice why, bool is_final)
 {
-    claim->error = (struct slice){why.ptr, why.len < ERROR_BYTES_MAX ? why.len : ERROR_BYTES_MAX};
+    size_t len = why.len < ERROR_BYTES_MAX ? why.len : ERROR_BYTES_MAX;
+    memcpy(claim->error_text, why.ptr, len);
+    claim->error = (struct slice){claim->error_text, len};
     metric_add(&FAILED, 1);
     if (is_final || claim->attempts >= OUTBOX_ATTEMPTS_MAX)
         claim_given_up(claim);
@@ -165,6 +168,7 @@ static void batch_send(struct step *step, struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         struct claim *claim = &batch->claims[i];
+        size_t mark = arena_mark(step->arena); /* a letter at a time: orders can be large */
         if (!claim->is_ours)
             continue;
         claim->due_at_ms = batch->lease_ends_ms;
@@ -176,6 +180,7 @@ static void batch_send(struct step *step, struct batch *batch)
             claim_released(claim, step->now_ms);
         else
             claim_send(step, claim);
+        arena_rewind(step->arena, mark);
     }
 }
 

@@ -6,11 +6,15 @@
 
 static const struct payment_provider MANUAL = {.name = "manual", .pays_later = true};
 
-const struct payment_provider *payment_provider_find(const struct config *config, struct slice name)
+const struct payment_provider *payment_provider_named(struct slice name)
 {
     if (slice_is(name, MANUAL.name))
         return &MANUAL;
-    if (slice_is(name, PAYMENT_TEST.name) && config->test_payments)
-        return &PAYMENT_TEST;
-    return NULL;
+    return slice_is(name, PAYMENT_TEST.name) ? &PAYMENT_TEST : NULL;
+}
+
+const struct payment_provider *payment_provider_find(const struct config *config, struct slice name)
+{
+    const struct payment_provider *provider = payment_provider_named(name);
+    return provider == &PAYMENT_TEST && !config->test_payments ? NULL : provider;
 }

@@ -40,5 +40,8 @@ struct payment_provider {
                    struct slice charge_reference, struct payment_answer *answer);
 };
 
+/* The provider of that name, switched on or not; NULL when there is none. What an order was paid by it stays.
+ */
+const struct payment_provider *payment_provider_named(struct slice name);
 /* The provider of that name, or NULL when there is none or it is switched off (test: SOUK_TEST_PAYMENTS). */
 const struct payment_provider *payment_provider_find(const struct config *config, struct slice name);

@@ -321,12 +321,13 @@ DB_STATEMENT(CART_INSERT) = {
 };
 
 DB_STATEMENT(CART_OF_USER) = {
-    .sql = "SELECT id FROM carts WHERE user_id = $1 AND status = 'active' AND user_id IS NOT NULL",
+    .sql = "SELECT id FROM carts WHERE user_id = $1 AND user_id IS NOT NULL AND status <> 'converted'",
     .params = {DB_UUID},
     .columns = {DB_UUID},
 };
 
-/* DB_ROW with the account's active cart, DB_DONE without, or DB_ERROR. */
+/* DB_ROW with the account's cart, whose payment may be being asked for (then it may come back: no other is
+ * opened meanwhile), DB_DONE without, or DB_ERROR. */
 static enum db_result cart_of_user(struct db *db, struct uuid user_id, struct uuid *cart_id)
 {
     struct db_rows *rows = db_query(db, &CART_OF_USER, DB_ARGS(db_uuid(user_id)));
@@ -560,6 +561,14 @@ static struct cart_line *line_of_same_kind(struct cart_line *lines, size_t count
     return NULL;
 }
 
+static size_t wishes_bytes(const struct cart_line *lines, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += lines[i].wishes.len;
+    return bytes;
+}
+
 /* Adds `quantity` of the chosen variant to the cart: to the line of the same kind, or as a new one. 0 or the
  * refusal. */
 static enum http_status line_add(struct request *request, struct response *response, const struct cart *cart,
@@ -574,6 +583,9 @@ static enum http_status line_add(struct request *request, struct response *respo
     if (result != DB_DONE)
         return problem_database(response, result);
     struct cart_line *present = line_of_same_kind(lines, count, choice);
+    if (present == NULL && wishes_bytes(lines, count) + choice->wishes.len > CART_WISHES_BYTES_MAX)
+        return problem(response, PROBLEM_CART_LIMIT,
+                       "The wishes of a cart's lines hold at most %zu bytes together", CART_WISHES_BYTES_MAX);
     int64_t before = present ? present->quantity : 0;
     int64_t others = cart_wanted(lines, count, choice->variant_id) - before;
     enum http_status refusal = refuse_quantity(response, &settings, choice, before + quantity, others);
@@ -729,7 +741,8 @@ static enum db_result line_merge(struct db *db, const struct shop_settings *sett
         present->quantity = quantity;
         return line_set(db, cart_id, present, quantity);
     }
-    if ((int64_t)*count >= settings->max_lines_per_cart)
+    if ((int64_t)*count >= settings->max_lines_per_cart ||
+        wishes_bytes(mine, *count) + line->wishes.len > CART_WISHES_BYTES_MAX)
         return DB_DONE; /* a full cart takes no more lines, at log-in as at any time */
     struct cart_line *added = &mine[(*count)++];
     *added = *line;
@@ -795,6 +808,8 @@ enum db_result cart_merge(struct db *db, struct arena *arena, struct uuid guest_
     result = cart_read(db, *cart_id, &own);
     if (result != DB_ROW)
         return result == DB_DONE ? DB_CONFLICT : result;
+    if (own.status != CART_STATUS_ACTIVE)
+        return DB_DONE; /* it is being paid for: the guest's cart stays what it is, under its own id */
     return cart_pour(db, arena, &guest, &own, now_ms);
 }
 

@@ -58,9 +58,12 @@ static bool is_charged(const struct checkout *checkout)
 
 /* ---- the cart's end ---- */
 
+/* Only the order that a converting cart waits for may end it: an answer that comes too late is another
+ * order's. */
 DB_STATEMENT(CART_CONVERT) = {
     .sql = "UPDATE carts SET status = 'converted', order_id = $3, version = version + 1, updated_at = $4"
-           " WHERE id = $1 AND ((status = 'active' AND version = $2) OR (status = 'converting' AND $2 = 0))",
+           " WHERE id = $1 AND ((status = 'active' AND version = $2)"
+           " OR (status = 'converting' AND $2 = 0 AND order_id = $3))",
     .params = {DB_UUID, DB_INT, DB_UUID, DB_TIME},
 };
 
@@ -78,35 +81,14 @@ DB_STATEMENT(CART_BEGIN_CONVERTING) = {
 };
 
 DB_STATEMENT(CART_REOPEN) = {
-    .sql = "UPDATE carts SET status = 'active', order_id = NULL, version = version + 1, updated_at = $2"
-           " WHERE id = $1 AND status = 'converting'",
-    .params = {DB_UUID, DB_TIME},
+    .sql = "UPDATE carts SET status = 'active', order_id = NULL, version = version + 1, updated_at = $3"
+           " WHERE id = $1 AND status = 'converting' AND order_id = $2",
+    .params = {DB_UUID, DB_UUID, DB_TIME},
 };
 
-/* An account that opened another cart meanwhile keeps that one: two active carts are refused by the index, so
- * this one is let go as a guest's (it is purged like any other). */
-DB_STATEMENT(CART_REOPEN_UNOWNED) = {
-    .sql =
-        "UPDATE carts SET status = 'active', order_id = NULL, user_id = NULL, version = version + 1, updated_at = $2"
-        " WHERE id = $1 AND status = 'converting'",
-    .params = {DB_UUID, DB_TIME},
-};
-
-DB_STATEMENT(CART_HAS_RIVAL) = {
-    .sql = "SELECT COUNT(*) FROM carts c JOIN carts r ON r.user_id = c.user_id"
-           " WHERE c.id = $1 AND r.status = 'active' AND r.user_id IS NOT NULL",
-    .params = {DB_UUID},
-    .columns = {DB_INT},
-};
-
-enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, int64_t now_ms)
+enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, struct uuid order_id, int64_t now_ms)
 {
-    int64_t rivals = 0;
-    enum db_result result = db_one_int(db, &CART_HAS_RIVAL, DB_ARGS(db_uuid(cart_id)), &rivals);
-    if (result == DB_ERROR)
-        return result;
-    return db_change(db, rivals > 0 ? &CART_REOPEN_UNOWNED : &CART_REOPEN,
-                     DB_ARGS(db_uuid(cart_id), db_time(now_ms)));
+    return db_change(db, &CART_REOPEN, DB_ARGS(db_uuid(cart_id), db_uuid(order_id), db_time(now_ms)));
 }
 
 DB_STATEMENT(LINE_PRICE_FREEZE) = {
@@ -345,8 +327,14 @@ static enum db_result replay_find(struct db *db, struct checkout *checkout)
     result = order_read(db, request->arena, record.order_id, &checkout->order);
     if (result == DB_ERROR)
         return result;
-    bool came_to_nothing = result == DB_DONE || checkout->order.payment_status == PAYMENT_STATUS_FAILED;
-    if (came_to_nothing)
+    bool is_known = result == DB_ROW;
+    struct cart *cart = &checkout->cart;
+    result = is_known ? cart_read(db, checkout->order.cart_id, cart) : DB_DONE;
+    if (result == DB_ERROR)
+        return result;
+    bool was_answered = result == DB_DONE || (cart->status == CART_STATUS_CONVERTED &&
+                                              uuid_equals(cart->order_id, checkout->order.id));
+    if (!is_known || (checkout->order.payment_status == PAYMENT_STATUS_FAILED && !was_answered))
         return idempotency_forget(request,
                                   db); /* a declined payment is no outcome: the key may be used again */
     if (state == IDEMPOTENCY_OTHER) {
@@ -354,10 +342,7 @@ static enum db_result replay_find(struct db *db, struct checkout *checkout)
                                    "This Idempotency-Key was used for a request with another body");
         return DB_DONE;
     }
-    result = cart_read(db, checkout->order.cart_id, &checkout->cart);
-    if (result == DB_ERROR)
-        return result;
-    if (result == DB_ROW && checkout->cart.status == CART_STATUS_CONVERTING) {
+    if (result == DB_ROW && cart->status == CART_STATUS_CONVERTING) {
         checkout->status = problem(checkout->response, PROBLEM_IDEMPOTENCY_IN_PROGRESS,
                                    "The first request with this Idempotency-Key is still running");
         response_header(checkout->response, "Retry-After", SLICE("1"));
@@ -450,7 +435,7 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
                                    db_time(request->now_ms)));
         if (result == DB_DONE)
             result = payment_start(db, request->arena, &checkout->order, checkout->provider->name,
-                                   checkout->order.total_minor, request->now_ms, &checkout->payment_id,
+                                   checkout->order.total_minor, clock_now_ms(), &checkout->payment_id,
                                    &checkout->payment_key);
     }
     if (result == DB_DONE && request->idempotency.is_present)
@@ -464,6 +449,8 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
 static enum db_result checkout_place(struct db *db, void *arg)
 {
     struct checkout *checkout = arg;
+    const struct request *request = checkout->request;
+    response_init(checkout->response, request->arena, request->operation->is_bare); /* it may run again */
     checkout->status = (enum http_status)0;
     checkout->is_replay = false;
     enum db_result result = replay_find(db, checkout);
@@ -544,6 +531,21 @@ static enum db_result checkout_settle(struct db *db, void *arg)
                           clock_now_ms());
 }
 
+/* What was reserved can be bought again, and the cache may have shown it as sold meanwhile. */
+static enum http_status refuse_declined(struct checkout *checkout, const struct payment_answer *answer)
+{
+    enum http_status status = answer->outcome == PAYMENT_APPROVED
+                                  ? problem(checkout->response, PROBLEM_PAYMENT_DECLINED,
+                                            "The provider answered too late; what was charged is given back")
+                                  : problem(checkout->response, PROBLEM_PAYMENT_DECLINED,
+                                            "The provider declined the payment (%s); nothing was charged",
+                                            answer->reason ? answer->reason : "declined");
+    for (size_t i = 0; i < checkout->line_count; i++)
+        response_drop_id(checkout->response, "product", checkout->lines[i].product_id);
+    response_drop(checkout->response, "products");
+    return status;
+}
+
 static enum http_status checkout_pay(struct checkout *checkout)
 {
     struct request *request = checkout->request;
@@ -564,9 +566,7 @@ static enum http_status checkout_pay(struct checkout *checkout)
     if (result != DB_ROW)
         return problem_database(response, DB_ERROR);
     if (checkout->order.payment_status == PAYMENT_STATUS_FAILED)
-        return problem(response, PROBLEM_PAYMENT_DECLINED,
-                       "The provider declined the payment (%s); nothing was charged",
-                       settlement.answer.reason ? settlement.answer.reason : "declined");
+        return refuse_declined(checkout, &settlement.answer);
     return order_answer(checkout);
 }
 

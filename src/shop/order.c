@@ -10,17 +10,22 @@
 
 /* ---- reading ---- */
 
+static struct slice text_take(struct db_rows *rows, int column, struct arena *arena)
+{
+    return arena ? db_copy_text(rows, column, arena) : db_get_text(rows, column);
+}
+
 void order_take(struct db_rows *rows, struct arena *arena, struct order *order)
 {
     *order = (struct order){
         .id = db_get_uuid(rows, 0),
-        .order_number = db_copy_text(rows, 1, arena),
+        .order_number = text_take(rows, 1, arena),
         .has_user = !db_is_null(rows, 2),
         .user_id = db_get_uuid(rows, 2),
         .cart_id = db_get_uuid(rows, 3),
-        .email = db_copy_text(rows, 4, arena),
+        .email = text_take(rows, 4, arena),
         .was_paid_at_checkout = db_get_bool(rows, 8),
-        .currency = db_copy_text(rows, 9, arena),
+        .currency = text_take(rows, 9, arena),
         .subtotal_minor = db_get_int(rows, 10),
         .discount_minor = db_get_int(rows, 11),
         .shipping_minor = db_get_int(rows, 12),
@@ -28,12 +33,12 @@ void order_take(struct db_rows *rows, struct arena *arena, struct order *order)
         .total_minor = db_get_int(rows, 14),
         .paid_minor = db_get_int(rows, 15),
         .refunded_minor = db_get_int(rows, 16),
-        .items = db_copy_text(rows, 17, arena),
-        .shipping_address = db_copy_text(rows, 18, arena),
-        .billing_address = db_copy_text(rows, 19, arena),
-        .shipping_method = db_copy_text(rows, 20, arena),
-        .payment_method = db_copy_text(rows, 21, arena),
-        .customer_notes = db_copy_text(rows, 22, arena),
+        .items = text_take(rows, 17, arena),
+        .shipping_address = text_take(rows, 18, arena),
+        .billing_address = text_take(rows, 19, arena),
+        .shipping_method = text_take(rows, 20, arena),
+        .payment_method = text_take(rows, 21, arena),
+        .customer_notes = text_take(rows, 22, arena),
         .hold_minutes = db_get_int(rows, 23),
         .hold_expires_at_ms = db_get_time(rows, 24),
         .version = db_get_int(rows, 25),
@@ -227,10 +232,9 @@ static enum db_result history_write(struct json_writer *json, struct db *db, con
     return result;
 }
 
-enum db_result order_write(struct json_writer *json, struct db *db, struct arena *arena,
-                           const struct order *order, bool has_history)
+enum db_result order_write(struct json_writer *json, struct db *db, const struct order *order,
+                           bool has_history)
 {
-    (void)arena;
     order_write_open(json, order);
     enum db_result result = fulfillment_write(json, db, order);
     if (result == DB_DONE && has_history)
@@ -303,7 +307,7 @@ static const unsigned PAYMENT_STATUS_NEXT[] = {
     [PAYMENT_STATUS_PAID] = BIT(PAYMENT_STATUS_PARTIALLY_REFUNDED) | BIT(PAYMENT_STATUS_REFUNDED),
     [PAYMENT_STATUS_PARTIALLY_REFUNDED] = BIT(PAYMENT_STATUS_REFUNDED),
     [PAYMENT_STATUS_REFUNDED] = 0,
-    [PAYMENT_STATUS_FAILED] = 0,
+    [PAYMENT_STATUS_FAILED] = BIT(PAYMENT_STATUS_REFUNDED), /* a charge that came too late is given back */
     [PAYMENT_STATUS_CANCELLED] = 0,
 };
 

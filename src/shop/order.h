@@ -51,7 +51,8 @@ struct actor {
         DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_JSON, DB_JSON, DB_JSON, DB_TEXT, DB_TEXT,         \
         DB_TEXT, DB_INT, DB_TIME, DB_INT, DB_TIME, DB_TIME
 
-/* The current row's order. Texts are copied into the arena. */
+/* The current row's order. Texts are copied into the arena, or without one are the row's own, valid until its
+ * next step. */
 void order_take(struct db_rows *rows, struct arena *arena, struct order *order);
 /* DB_ROW, DB_DONE (no such order) or DB_ERROR. */
 enum db_result order_read(struct db *db, struct arena *arena, struct uuid id, struct order *order);
@@ -63,8 +64,8 @@ enum db_result order_insert(struct db *db, const struct order *order, struct sli
 
 /* The contract's Order; `db` reads its fulfillment and, with `has_history`, what happened to it. DB_DONE or
  * DB_ERROR (then the text is not finished: answer a problem). */
-enum db_result order_write(struct json_writer *json, struct db *db, struct arena *arena,
-                           const struct order *order, bool has_history);
+enum db_result order_write(struct json_writer *json, struct db *db, const struct order *order,
+                           bool has_history);
 /* The order as it was answered when it was placed, whatever has become of it: for replays, byte for byte. */
 void order_write_as_placed(struct json_writer *json, const struct order *order);
 
@@ -93,6 +94,9 @@ enum db_result order_message(struct db *db, struct arena *arena, const char *top
  * asked for. */
 enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order *order, struct actor actor,
                                 struct slice reason, int64_t now_ms);
+/* Whether a charge of this order waits for its provider: then it cannot be taken on or shipped. DB_DONE or
+ * DB_ERROR. */
+enum db_result charge_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting);
 /* Whether a payment or refund of this order waits for its provider. DB_DONE with *is_waiting, or DB_ERROR. */
 enum db_result payment_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting);
 
@@ -150,12 +154,13 @@ enum db_result payment_start(struct db *db, struct arena *arena, const struct or
 enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid payment_id,
                               const struct payment_answer *answer, int64_t now_ms);
 
-/* The cart becomes the order (from active at this version, or from converting when version is 0). DB_CONFLICT
- * when it is neither. Defined in checkout.c. */
+/* The cart becomes the order (from active at this version, or from converting to this very order when version
+ * is 0). DB_CONFLICT when it is neither. Defined in checkout.c. */
 enum db_result checkout_convert_cart(struct db *db, struct uuid cart_id, int64_t version,
                                      struct uuid order_id, int64_t now_ms);
-/* A converting cart becomes active again. DB_CONFLICT when it is not converting. Defined in checkout.c. */
-enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, int64_t now_ms);
+/* A cart that is converting to this order becomes active again. DB_CONFLICT when it is not. Defined in
+ * checkout.c. */
+enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, struct uuid order_id, int64_t now_ms);
 
 /* Jobs: up to `limit` orders whose hold ended are cancelled; payments left 'started' for longer than
  * `older_than_ms` are asked about. They open their own transactions. */

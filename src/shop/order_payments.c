@@ -67,6 +67,20 @@ enum db_result payment_start(struct db *db, struct arena *arena, const struct or
                           now_ms);
 }
 
+DB_STATEMENT(CHARGE_WAITING) = {
+    .sql = "SELECT COUNT(*) FROM payments WHERE order_id = $1 AND status = 'started' AND kind = 'payment'",
+    .params = {DB_UUID},
+    .columns = {DB_INT},
+};
+
+enum db_result charge_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting)
+{
+    int64_t count = 0;
+    enum db_result result = db_one_int(db, &CHARGE_WAITING, DB_ARGS(db_uuid(order_id)), &count);
+    *is_waiting = count > 0;
+    return result == DB_ROW ? DB_DONE : DB_ERROR;
+}
+
 DB_STATEMENT(PAYMENT_WAITING) = {
     .sql = "SELECT COUNT(*) FROM payments WHERE order_id = $1 AND status = 'started'",
     .params = {DB_UUID},
@@ -159,6 +173,9 @@ static enum db_result charge_approved(struct db *db, struct arena *arena, struct
 static enum db_result charge_declined(struct db *db, struct arena *arena, struct order *order,
                                       const char *reason, int64_t now_ms)
 {
+    if (!order_status_allows(order->status, ORDER_STATUS_CANCELLED)) /* it has left: what is due is due */
+        return order_event_append(db, order->id, "note", SLICE_ABSENT, SLICE_ABSENT, SYSTEM,
+                                  SLICE("The provider declined the payment"), now_ms);
     struct order next = *order;
     next.status = ORDER_STATUS_CANCELLED;
     next.payment_status = PAYMENT_STATUS_FAILED;
@@ -173,7 +190,7 @@ static enum db_result charge_declined(struct db *db, struct arena *arena, struct
     result = stock_release(db, lines, count);
     if (result != DB_DONE)
         return result;
-    result = checkout_reopen_cart(db, order->cart_id, now_ms);
+    result = checkout_reopen_cart(db, order->cart_id, order->id, now_ms);
     if (result == DB_CONFLICT) /* its customer was told that the order stands: tell that it does not */
         result = order_message(db, arena, "order.payment_failed", order->id, now_ms);
     return result;
@@ -215,6 +232,44 @@ static enum db_result payment_apply(struct db *db, struct arena *arena, struct o
     return charge_declined(db, arena, order, answer->reason, now_ms);
 }
 
+DB_STATEMENT(PAYMENT_LATE) = {
+    .sql = "UPDATE payments SET status = 'succeeded', reference = $2, updated_at = $3"
+           " WHERE id = $1 AND status = 'declined' AND kind = 'payment' RETURNING order_id, amount_minor",
+    .params = {DB_UUID, DB_TEXT, DB_TIME},
+    .columns = {DB_UUID, DB_INT},
+};
+
+/* A charge went through after its order had been ended, because the provider had not known of it when it was
+ * asked: the money is written down and given back. DB_CONFLICT: it was not so, somebody settled it as
+ * approved before. */
+static enum db_result charge_came_late(struct db *db, struct arena *arena, struct uuid payment_id,
+                                       const struct payment_answer *answer, int64_t now_ms)
+{
+    struct db_rows *rows = db_query(
+        db, &PAYMENT_LATE, DB_ARGS(db_uuid(payment_id), db_text(answer->reference), db_time(now_ms)));
+    enum db_result result = db_next(rows);
+    if (result != DB_ROW)
+        return result == DB_DONE ? DB_CONFLICT : result;
+    struct uuid order_id = db_get_uuid(rows, 0);
+    int64_t amount_minor = db_get_int(rows, 1);
+    db_close(rows);
+    struct order order;
+    if (order_read(db, arena, order_id, &order) != DB_ROW)
+        return DB_ERROR;
+    struct order next = order;
+    next.paid_minor += amount_minor;
+    result = order_event_append(db, order_id, "payment", SLICE_ABSENT, SLICE_ABSENT, SYSTEM,
+                                amount_note(arena, amount_minor, order.currency, SLICE("charged too late")),
+                                now_ms);
+    if (result == DB_DONE)
+        result = order_change(db, &order, &next, SYSTEM, SLICE_ABSENT, now_ms);
+    struct refund refund;
+    if (result == DB_DONE)
+        result = refund_start(db, arena, payment_provider_named(order.payment_method), &order, amount_minor,
+                              SYSTEM, SLICE("charged too late"), now_ms, &refund);
+    return result;
+}
+
 enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid payment_id,
                               const struct payment_answer *answer, int64_t now_ms)
 {
@@ -222,6 +277,8 @@ enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid pa
         return DB_DONE;
     struct db_rows *rows = db_query(db, &PAYMENT_READ, DB_ARGS(db_uuid(payment_id)));
     enum db_result result = db_next(rows);
+    if (result == DB_DONE && answer->outcome == PAYMENT_APPROVED)
+        return charge_came_late(db, arena, payment_id, answer, now_ms);
     if (result != DB_ROW)
         return result == DB_DONE ? DB_CONFLICT : result;
     struct uuid order_id = db_get_uuid(rows, 0);
@@ -275,7 +332,8 @@ enum db_result refund_start(struct db *db, struct arena *arena, const struct pay
     if (result != DB_DONE)
         return result;
     refund->payment_id = uuid_v7(now_ms);
-    bool is_noted = provider == NULL || provider->pays_later;
+    bool is_noted =
+        provider == NULL || provider->pays_later; /* no provider holds the money: it is only written down */
     result = payment_insert(db,
                             &(struct payment){.id = refund->payment_id,
                                               .order_id = order->id,
@@ -404,7 +462,9 @@ enum db_result payments_reconcile(const struct services *services, struct db *db
             .now_ms = now_ms,
         };
     }
+    size_t mark = arena_mark(arena);
     for (size_t i = 0; i < count && result == DB_DONE; i++) {
+        arena_rewind(arena, mark); /* one order at a time: they can be large */
         if (!reconciliation_ask(services, db, &list[i]) || list[i].answer.outcome == PAYMENT_UNKNOWN) {
             result = db_run(db, &PAYMENT_ASKED, DB_ARGS(db_uuid(list[i].payment_id), db_time(now_ms)));
             continue;
@@ -412,6 +472,8 @@ enum db_result payments_reconcile(const struct services *services, struct db *db
         enum db_result one = db_transaction(db, reconciliation_settle, &list[i]);
         if (one == DB_ERROR)
             result = one;
+        if (one == DB_CONFLICT) /* changed meanwhile: looked at again, behind the others */
+            result = db_run(db, &PAYMENT_ASKED, DB_ARGS(db_uuid(list[i].payment_id), db_time(now_ms)));
         if (one == DB_DONE) {
             (*settled)++;
             drop_products(services, db, &list[i]);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "contract/handlers.h"
+#include "http/idempotency.h"
 #include "http/page.h"
 #include "shop/order.h"
 #include "shop/users.h"
@@ -31,7 +32,7 @@ static enum http_status not_found(struct response *response)
 static enum http_status order_answer(struct request *request, struct response *response,
                                      const struct order *order, enum http_status status)
 {
-    enum db_result result = order_write(&response->json, request->db, request->arena, order, true);
+    enum db_result result = order_write(&response->json, request->db, order, true);
     if (result != DB_DONE)
         return problem_database(response, result);
     response_version(response, order->version);
@@ -153,6 +154,31 @@ static void list_query(struct db_built *built, const struct request *request,
         db_built_add(built, SQL(" OFFSET $?"), DB_ARGS(db_int(input->offset)));
 }
 
+/* Writes each order as it is read, so that a page of large ones is never held twice. */
+static enum db_result list_write(struct request *request, struct response *response, struct db_rows *rows,
+                                 int64_t limit, struct uuid *last_id, bool *has_more)
+{
+    int64_t count = 0;
+    enum db_result result;
+    *has_more = false;
+    while ((result = db_next(rows)) == DB_ROW) {
+        struct order order;
+        *has_more = count == limit;
+        if (*has_more) {
+            db_close(rows);
+            return DB_DONE;
+        }
+        order_take(rows, NULL, &order);
+        *last_id = order.id;
+        count++;
+        if (order_write(&response->json, request->db, &order, false) != DB_DONE) {
+            db_close(rows);
+            return DB_ERROR;
+        }
+    }
+    return result;
+}
+
 enum http_status orders_list(struct request *request, struct response *response)
 {
     const struct orders_list_input *input = request->input;
@@ -164,18 +190,11 @@ enum http_status orders_list(struct request *request, struct response *response)
         return problem_field(response, "cursor", "INVALID", "must be the nextCursor of this very list");
     struct db_built *built = ARENA_NEW(request->arena, struct db_built);
     list_query(built, request, input, input->has_cursor ? &after : NULL);
-    struct order *orders = ARENA_ARRAY(request->arena, struct order, input->limit + 1);
-    int64_t count = 0;
-    struct db_rows *rows = db_query_built(request->db, built);
-    enum db_result result;
-    while ((result = db_next(rows)) == DB_ROW)
-        order_take(rows, request->arena, &orders[count++]);
-    bool has_more = count > input->limit;
-    if (has_more)
-        count--;
+    struct uuid last_id = {{0}};
+    bool has_more = false;
     json_array_begin(&response->json);
-    for (int64_t i = 0; i < count && result == DB_DONE; i++)
-        result = order_write(&response->json, request->db, request->arena, &orders[i], false);
+    enum db_result result =
+        list_write(request, response, db_query_built(request->db, built), input->limit, &last_id, &has_more);
     if (result == DB_DONE && input->total)
         result = list_total(request, response, input);
     if (result != DB_DONE)
@@ -183,8 +202,7 @@ enum http_status orders_list(struct request *request, struct response *response)
     json_array_end(&response->json);
     struct slice next = SLICE_ABSENT;
     if (has_more)
-        next = cursor_make(request, &scope, &(struct db_value){.type = DB_UUID, .uuid = orders[count - 1].id},
-                           1);
+        next = cursor_make(request, &scope, &(struct db_value){.type = DB_UUID, .uuid = last_id}, 1);
     response_page(response, input->limit, next);
     return HTTP_STATUS_OK;
 }
@@ -267,12 +285,30 @@ static void drop_products(struct request *request, struct response *response, co
     }
 }
 
+/* A provider that was asked for the money may still say no: the shop waits for its answer. 0, or the refusal.
+ */
+static enum http_status refuse_while_charging(struct request *request, struct response *response,
+                                              const struct order *order)
+{
+    bool is_waiting = false;
+    enum db_result result = charge_is_waiting(request->db, order->id, &is_waiting);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (!is_waiting)
+        return (enum http_status)0;
+    return problem(response, PROBLEM_INVALID_TRANSITION,
+                   "The payment provider has not answered yet; try again later");
+}
+
 /* One step of the status without anything else to it. */
 static enum http_status order_step(struct request *request, struct response *response, struct uuid id,
                                    enum order_status to, struct slice note)
 {
     struct order order;
     enum http_status refusal = order_for_change(request, response, request->db, id, &order);
+    if (refusal != 0)
+        return refusal;
+    refusal = refuse_while_charging(request, response, &order);
     if (refusal != 0)
         return refusal;
     struct order next = order;
@@ -333,6 +369,9 @@ enum http_status order_ship(struct request *request, struct response *response)
     const struct order_ship_input *input = request->input;
     struct order order;
     enum http_status refusal = order_for_change(request, response, request->db, input->id, &order);
+    if (refusal != 0)
+        return refusal;
+    refusal = refuse_while_charging(request, response, &order);
     if (refusal != 0)
         return refusal;
     struct order next = order;
@@ -466,11 +505,46 @@ struct reversal {
     struct refund refund;
     struct payment_answer answer;
     enum http_status status; /* of a refusal */
+    bool is_replay;
+    struct slice replay; /* what was answered; absent when that is not known, after a crash */
 };
 
-static const struct payment_provider *provider_of(const struct request *request, const struct order *order)
+/* What the Idempotency-Key already stands for. The record is written with the first transaction, so that a
+ * repeat after a crash never moves money twice; the bytes of the answer are added to it at the end. */
+static enum db_result reversal_find(struct db *db, struct reversal *reversal)
 {
-    return payment_provider_find(request->services->config, order->payment_method);
+    struct request *request = reversal->request;
+    response_init(reversal->response, request->arena, request->operation->is_bare); /* it may run again */
+    reversal->refund = (struct refund){0};
+    reversal->status = (enum http_status)0;
+    reversal->is_replay = false;
+    if (!request->idempotency.is_present)
+        return DB_DONE;
+    enum idempotency_state state;
+    struct idempotency_record record;
+    enum db_result result = idempotency_find(request, db, &state, &record);
+    if (result != DB_DONE || state == IDEMPOTENCY_NEW)
+        return result;
+    if (state == IDEMPOTENCY_OTHER)
+        reversal->status = problem(reversal->response, PROBLEM_IDEMPOTENCY_KEY_REUSED,
+                                   "This Idempotency-Key was used for a request with another body");
+    reversal->is_replay = state == IDEMPOTENCY_REPLAY;
+    reversal->replay = record.body;
+    return DB_DONE;
+}
+
+static enum db_result reversal_remember(struct db *db, struct reversal *reversal, enum http_status status)
+{
+    if (!reversal->request->idempotency.is_present)
+        return DB_DONE;
+    return idempotency_store(reversal->request, db,
+                             &(struct idempotency_record){.status = status, .order_id = reversal->order_id});
+}
+
+static enum db_result reversal_complete(struct db *db, void *arg)
+{
+    struct reversal *reversal = arg;
+    return idempotency_complete(reversal->request, db, response_content(reversal->response));
 }
 
 /* Asks the provider for a started refund and settles its answer. No answer: the job asks again. 0, or the
@@ -485,9 +559,10 @@ static enum db_result reversal_settle(struct db *db, void *arg)
 static enum http_status reversal_ask(struct reversal *reversal)
 {
     struct request *request = reversal->request;
-    const struct payment_provider *provider = provider_of(request, &reversal->order);
+    const struct payment_provider *provider =
+        payment_provider_find(request->services->config, reversal->order.payment_method);
     if (provider == NULL)
-        return (enum http_status)0; /* it was switched off meanwhile: the refund stays started */
+        return (enum http_status)0; /* switched off: the refund stays started until it is back */
     refund_ask(request->services->config, request->db, request->arena, provider, &reversal->order,
                &reversal->refund, &reversal->answer);
     enum db_result result = db_transaction(request->db, reversal_settle, reversal);
@@ -499,17 +574,34 @@ static enum http_status reversal_ask(struct reversal *reversal)
 static enum http_status reversal_answer(struct reversal *reversal, enum http_status status)
 {
     struct request *request = reversal->request;
+    struct response *response = reversal->response;
+    if (status == HTTP_STATUS_CREATED)
+        response_location(response, "/orders/", reversal->order_id);
+    if (reversal->is_replay)
+        response_header(response, "Idempotent-Replayed", SLICE("true"));
+    if (reversal->is_replay && !slice_is_absent(reversal->replay)) {
+        json_raw(&response->json, reversal->replay);
+        return status;
+    }
     enum db_result result = order_read(request->db, request->arena, reversal->order_id, &reversal->order);
     if (result != DB_ROW)
-        return problem_database(reversal->response, DB_ERROR);
-    return order_answer(request, reversal->response, &reversal->order, status);
+        return problem_database(response, DB_ERROR);
+    enum http_status answered = order_answer(request, response, &reversal->order, status);
+    /* When this fails a repeat is answered the order as it then is: nothing moves twice. */
+    if (answered == status && request->idempotency.is_present)
+        (void)db_transaction(request->db, reversal_complete, reversal);
+    return answered;
 }
 
 static enum db_result refund_place(struct db *db, void *arg)
 {
     struct reversal *reversal = arg;
     struct request *request = reversal->request;
-    reversal->refund = (struct refund){0};
+    enum db_result found = reversal_find(db, reversal);
+    if (found != DB_DONE || reversal->is_replay)
+        return found;
+    if (reversal->status != 0)
+        return DB_CONFLICT;
     reversal->status =
         order_for_change(request, reversal->response, db, reversal->order_id, &reversal->order);
     if (reversal->status != 0)
@@ -520,14 +612,14 @@ static enum db_result refund_place(struct db *db, void *arg)
                                          "must be the order's, %.*s", SLICE_ARG(order->currency));
         return DB_CONFLICT;
     }
-    enum db_result result = refund_start(db, request->arena, provider_of(request, order), &reversal->order,
-                                         reversal->amount_minor, actor_of(request), reversal->reason,
-                                         request->now_ms, &reversal->refund);
+    enum db_result result = refund_start(db, request->arena, payment_provider_named(order->payment_method),
+                                         &reversal->order, reversal->amount_minor, actor_of(request),
+                                         reversal->reason, request->now_ms, &reversal->refund);
     if (result == DB_CONFLICT)
         reversal->status = problem(
             reversal->response, PROBLEM_REFUND_EXCEEDS_PAYMENT, "Only %lld %.*s are left to give back",
             (long long)(order->paid_minor - order->refunded_minor), SLICE_ARG(order->currency));
-    return result;
+    return result == DB_DONE ? reversal_remember(db, reversal, HTTP_STATUS_CREATED) : result;
 }
 
 enum http_status order_refund(struct request *request, struct response *response)
@@ -554,7 +646,6 @@ enum http_status order_refund(struct request *request, struct response *response
         if (failure != 0)
             return failure;
     }
-    response_location(response, "/orders/", reversal->order_id);
     return reversal_answer(reversal, HTTP_STATUS_CREATED);
 }
 
@@ -570,7 +661,11 @@ static enum db_result cancel_place(struct db *db, void *arg)
 {
     struct reversal *reversal = arg;
     struct request *request = reversal->request;
-    reversal->refund = (struct refund){0};
+    enum db_result found = reversal_find(db, reversal);
+    if (found != DB_DONE || reversal->is_replay)
+        return found;
+    if (reversal->status != 0)
+        return DB_CONFLICT;
     reversal->status =
         order_for_change(request, reversal->response, db, reversal->order_id, &reversal->order);
     if (reversal->status != 0)
@@ -584,12 +679,12 @@ static enum db_result cancel_place(struct db *db, void *arg)
         reversal->status = refuse_transition(reversal->response, order);
     if (result != DB_DONE)
         return result;
-    const struct payment_provider *provider = provider_of(request, order);
+    const struct payment_provider *provider = payment_provider_named(order->payment_method);
     bool was_charged = provider != NULL && !provider->pays_later && order->paid_minor > order->refunded_minor;
-    if (!was_charged)
-        return DB_DONE;
-    return refund_start(db, request->arena, provider, order, 0, actor_of(request), reversal->reason,
-                        request->now_ms, &reversal->refund);
+    if (was_charged)
+        result = refund_start(db, request->arena, provider, order, 0, actor_of(request), reversal->reason,
+                              request->now_ms, &reversal->refund);
+    return result == DB_DONE ? reversal_remember(db, reversal, HTTP_STATUS_OK) : result;
 }
 
 enum http_status order_cancel(struct request *request, struct response *response)
@@ -603,13 +698,12 @@ enum http_status order_cancel(struct request *request, struct response *response
         return reversal->status;
     if (result != DB_DONE)
         return problem_database(response, result);
-    drop_products(request, response, &reversal->order);
-    if (reversal->refund.must_ask) {
-        enum http_status failure = reversal_ask(reversal);
-        if (failure != 0)
-            return failure;
-    }
-    return reversal_answer(reversal, HTTP_STATUS_OK);
+    enum http_status status = reversal->refund.must_ask ? reversal_ask(reversal) : (enum http_status)0;
+    if (status == 0)
+        status = reversal_answer(reversal, HTTP_STATUS_OK);
+    if (!reversal->is_replay)
+        drop_products(request, response, &reversal->order); /* last: a problem would clear it */
+    return status;
 }
 
 /* ---- the job that lets unpaid orders go ---- */
@@ -674,7 +768,9 @@ enum db_result orders_expire(const struct services *services, struct db *db, str
     enum db_result result;
     while ((result = db_next(rows)) == DB_ROW)
         ids[count++] = db_get_uuid(rows, 0);
+    size_t mark = arena_mark(arena);
     for (size_t i = 0; i < count && result == DB_DONE; i++) {
+        arena_rewind(arena, mark);
         struct expiry expiry = {.arena = arena, .order_id = ids[i], .now_ms = now_ms};
         enum db_result one = db_transaction(db, order_expire, &expiry);
         if (one == DB_ERROR)
