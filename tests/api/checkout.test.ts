@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { invalid, ok, refused, type Client, type Json } from "../support/client.ts";
 import { eventually } from "../support/server.ts";
-import { CARD_APPROVED, CARD_DECLINED, CARD_TIMEOUT, Shop, address, addItem, cardBody, checkoutBody, newId, usd } from "../support/shop.ts";
+import { CARD_APPROVED, CARD_DECLINED, CARD_TIMEOUT, Shop, address, addItem, cardBody, checkoutBody, createCart, newId, usd } from "../support/shop.ts";
 
 const CARD_LOST = "4000000000000259"; // no answer, and nothing was charged
 
@@ -332,4 +332,61 @@ describe("limits on unpaid orders of guests", () => {
             await other.close();
         }
     });
+});
+
+describe("between the charge and its answer", () => {
+
+    test("nothing is confirmed or shipped, and a late no ends the order", async () => {
+        const quiet = await Shop.open({ args: ["--no-jobs"] });
+        try {
+            const product = await quiet.product({ stock: 3 });
+            const cart = await quiet.cartOf(quiet.guest, { productId: product.id, quantity: 2 });
+            const order = ok(await quiet.guest.post(`/checkout/${cart.id}`, cardBody(CARD_LOST)), 201);
+            assert.equal(order.paymentStatus, "pending");
+            for (const action of ["confirm", "process", "ship", "cancel"])
+                refused(await quiet.admin.client.post(`/orders/${order.id}/${action}`, {}), 409, "INVALID_TRANSITION");
+            refused(await quiet.admin.client.post(`/orders/${order.id}/payments`, { amount: usd(1) }), 409, "INVALID_TRANSITION");
+            assert.deepEqual(await quiet.level(product.id), { onHand: 3, reserved: 2, available: 1 });
+        } finally {
+            await quiet.close();
+        }
+    });
+
+    test("a key that was answered 201 answers the same for good, also when the provider says no later", async () => {
+        const product = await shop.product({ stock: 3 });
+        const cart = await shop.cartOf(shop.guest, { productId: product.id, quantity: 1 });
+        const key = newId();
+        const first = await shop.guest.post(`/checkout/${cart.id}`, cardBody(CARD_LOST), { key });
+        assert.equal(first.status, 201);
+        const id = ok(first, 201).id;
+        await eventually("the provider was asked", async () => ok(await shop.admin.client.get(`/orders/${id}`)).paymentStatus === "failed");
+        const again = await shop.guest.post(`/checkout/${cart.id}`, cardBody(CARD_LOST), { key });
+        assert.deepEqual([again.status, again.text], [201, first.text]);
+        assert.deepEqual(await shop.level(product.id), { onHand: 3, reserved: 0, available: 3 });
+    });
+
+    test("a declined card shows the stock again at once", async () => {
+        const product = await shop.product({ stock: 1 });
+        const cart = await shop.cartOf(shop.guest, { productId: product.id, quantity: 1 });
+        assert.equal(ok(await shop.guest.get(`/products/${product.id}`)).stock, 1);
+        refused(await shop.guest.post(`/checkout/${cart.id}`, cardBody(CARD_DECLINED)), 402, "PAYMENT_DECLINED");
+        assert.equal(ok(await shop.guest.get(`/products/${product.id}`)).stock, 1);
+    });
+});
+
+test("the wishes of a cart are bounded, so that no order grows without end", async () => {
+    const product = await shop.product({ stock: 500 });
+    const cart = await createCart(shop.guest);
+    const wishes = (n: number) => Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`Wish ${i}`, `${n}${"\u{1F9FF}".repeat(199)}`]));
+    let added = 0;
+    for (; added < 10; added++) {
+        const reply = await shop.guest.post(`/cart/${cart.id}/items`, { productId: product.id, quantity: 1, options: wishes(added) });
+        if (reply.status === 409) {
+            refused(reply, 409, "CART_LIMIT");
+            break;
+        }
+        ok(reply, 201);
+    }
+    assert.ok(added >= 1 && added < 10, `${added} lines of 8 KB fit`);
+    ok(await shop.guest.post(`/checkout/${cart.id}`, checkoutBody()), 201);
 });
