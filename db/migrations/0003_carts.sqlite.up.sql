@@ -4,10 +4,10 @@ CREATE TABLE carts (
     number INTEGER NOT NULL PRIMARY KEY,    -- internal; in the order of creation, so that live carts share pages
     id BLOB NOT NULL UNIQUE,                -- UUIDv4
     user_id BLOB,                           -- NULL: a guest's
-    status TEXT NOT NULL DEFAULT 'active' CHECK (status IN
-        ('active',                          -- takes lines
-         'converting',                      -- a payment for it is being asked for; becomes converted, or active again
-         'converted')),                     -- has become order_id; never changes again
+    status TEXT NOT NULL DEFAULT 'active' CHECK ( -- no IN: see orders
+        status = 'active' OR                -- takes lines
+        status = 'converting' OR            -- a payment for it is being asked for; becomes converted, or active again
+        status = 'converted'),              -- has become order_id; never changes again
     order_id BLOB,
     version INTEGER NOT NULL DEFAULT 1,     -- rises with every change of its lines
     created_at INTEGER NOT NULL,

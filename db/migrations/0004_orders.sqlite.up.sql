@@ -1,6 +1,7 @@
 -- Orders. The row holds its lines and addresses as they were when it was placed: they never change. What a checkout writes is
 -- kept small on purpose (docs/decisions): one row here, its stock rows, its cart's status, its messages.
 
+-- The statuses are compared one by one: for IN with more than two values SQLite builds a table in memory at every insert.
 CREATE TABLE orders (
     number INTEGER NOT NULL PRIMARY KEY,    -- internal, in the order of placing
     id BLOB NOT NULL UNIQUE,                -- UUIDv7
@@ -9,12 +10,16 @@ CREATE TABLE orders (
     cart_id BLOB NOT NULL,                  -- that it came from
     email TEXT NOT NULL,
     email_folded TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN
-        ('pending', 'confirmed', 'processing', 'shipped', 'delivered', 'cancelled', 'refunded', 'partially_refunded')),
-    payment_status TEXT NOT NULL CHECK (payment_status IN
-        ('pending', 'paid', 'partially_paid', 'failed', 'cancelled', 'refunded', 'partially_refunded')),
-    fulfillment_status TEXT NOT NULL CHECK (fulfillment_status IN
-        ('unfulfilled', 'partial', 'fulfilled', 'shipped', 'delivered', 'cancelled')),
+    status TEXT NOT NULL CHECK (
+        status = 'pending' OR status = 'confirmed' OR status = 'processing' OR status = 'shipped' OR status = 'delivered' OR
+        status = 'cancelled' OR status = 'refunded' OR status = 'partially_refunded'),
+    payment_status TEXT NOT NULL CHECK (
+        payment_status = 'pending' OR payment_status = 'paid' OR payment_status = 'partially_paid' OR
+        payment_status = 'failed' OR payment_status = 'cancelled' OR payment_status = 'refunded' OR
+        payment_status = 'partially_refunded'),
+    fulfillment_status TEXT NOT NULL CHECK (
+        fulfillment_status = 'unfulfilled' OR fulfillment_status = 'partial' OR fulfillment_status = 'fulfilled' OR
+        fulfillment_status = 'shipped' OR fulfillment_status = 'delivered' OR fulfillment_status = 'cancelled'),
     was_paid_at_checkout INTEGER NOT NULL DEFAULT 0 CHECK (was_paid_at_checkout IN (0, 1)), -- how it was answered at birth
     currency TEXT NOT NULL,
     subtotal_minor INTEGER NOT NULL,
