@@ -77,10 +77,14 @@ void response_location(struct response *response, const char *collection, struct
 /* "product" and an id make "product:ID". */
 static struct slice tag_of(struct response *response, const char *kind, struct uuid id)
 {
-    char text[UUID_TEXT_LEN];
-    uuid_format(id, text);
-    CHECK(strlen(kind) + 1 + UUID_TEXT_LEN <= TAG_BYTES_MAX);
-    return arena_format(response->arena, "%s:%.*s", kind, UUID_TEXT_LEN, text);
+    size_t kind_len = strlen(kind);
+    size_t len = kind_len + 1 + UUID_TEXT_LEN;
+    CHECK(len <= TAG_BYTES_MAX);
+    char *text = arena_alloc(response->arena, len); /* by hand: a list has one for each of its products */
+    memcpy(text, kind, kind_len);
+    text[kind_len] = ':';
+    uuid_format(id, text + kind_len + 1);
+    return (struct slice){text, len};
 }
 
 void response_tag(struct response *response, const char *kind, struct uuid id)
