@@ -85,6 +85,7 @@ static void wait_for_ms(struct checkpointer *checkpointer, int64_t duration_ms)
 static void *checkpointer_main(void *arg)
 {
     struct checkpointer *checkpointer = arg;
+    (void)pthread_setname_np(pthread_self(), "checkpoint");
     struct sqlite_connection *connection =
         sqlite_connection_open(checkpointer->store, SQLITE_SERVICE, NULL, NULL);
     pthread_mutex_lock(&checkpointer->mutex);

@@ -295,6 +295,7 @@ static void *lane_main(void *arg)
     struct batch batch;
     int64_t cpu_us = 0;
     is_lane_thread = true;
+    (void)pthread_setname_np(pthread_self(), "write-lane");
     while (take_batch(lane, &batch)) {
         run_batch(lane, &batch);
         if (lane->connection != NULL)
