@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 /* memory */
-#define ARENA_REQUEST_BYTES                                                                                  \
-    ((size_t)16 << 20)                       /* address space of one request; pages are touched as needed    \
-                                              */
+/* Address space of one request; pages are touched as needed. Large enough that what a shop may hold (2,000
+ * described categories, a page of 100 large orders) never reaches its end, which would end the process. */
+#define ARENA_REQUEST_BYTES ((size_t)96 << 20)
 #define ARENA_KEEP_BYTES ((size_t)128 << 10) /* what a pooled arena keeps between requests */
 #define REQUESTS_IN_FLIGHT_MAX 1024          /* arenas in the pool */
 
@@ -25,6 +25,9 @@
 #define HEADER_DEADLINE_MS 10000
 #define BODY_DEADLINE_MS 30000
 #define WRITE_DEADLINE_MS 60000
+#define WRITE_GRACE_MS 10000 /* a reply must have left after this long, ... */
+#define WRITE_BYTES_PER_MS_MIN                                                                               \
+    16 /* ... and for each of its bytes at this rate: slow readers hold a slot no longer */
 #define IDLE_TIMEOUT_S 75
 #define DRAIN_DEADLINE_MS 10000 /* graceful stop */
 
@@ -36,7 +39,8 @@
 #define READ_TRANSACTION_MS_MAX 1000
 
 /* carts */
-#define CART_WISHES_BYTES_MAX ((size_t)16 << 10) /* what the wishes (engravings, ...) of one cart's lines may hold together */
+#define CART_WISHES_BYTES_MAX                                                                                \
+    ((size_t)16 << 10) /* what the wishes (engravings, ...) of one cart's lines may hold together */
 
 /* lists */
 #define PAGE_LIMIT_DEFAULT 20

@@ -39,6 +39,8 @@ static const struct known_header {
     [HEADER_IF_NONE_MATCH] = {{"if-none-match", 13}, true},
     [HEADER_ORIGIN] = {{"origin", 6}, false},
     [HEADER_USER_AGENT] = {{"user-agent", 10}, false},
+    [HEADER_FORWARDED] = {{"forwarded", 9}, true},
+    [HEADER_X_FORWARDED_FOR] = {{"x-forwarded-for", 15}, true},
     [HEADER_X_REQUEST_ID] = {{"x-request-id", 12}, false},
 };
 
@@ -149,7 +151,9 @@ void gateway_open(struct gateway *gateway, struct exchange *x)
     request->arena = x->arena;
     request->now_ms = clock_now_ms();
     request->address = x->address;
-    request->is_loopback = x->is_loopback;
+    /* What a proxy on this machine hands on came from elsewhere. */
+    request->is_loopback = x->is_loopback && slice_is_absent(x->headers[HEADER_FORWARDED]) &&
+                           slice_is_absent(x->headers[HEADER_X_FORWARDED_FOR]);
     take_request_id(x);
     x->arena_mark = x->arena->used;
     response_init(&x->response, x->arena, true);
@@ -167,19 +171,20 @@ static enum http_status answer_throttled(struct exchange *x, int64_t retry_after
     return status;
 }
 
-/* The whole API first, then this address; what was not routed counts as reading. */
+/* This address first, then the whole API: what one address is refused takes nothing from the others. What was
+ * not routed counts as reading. */
 static enum http_status check_rate_of_address(struct gateway *gateway, struct exchange *x)
 {
     struct throttle *throttle = gateway->throttle;
     const struct operation *operation = x->request.operation;
     if (throttle == NULL || (operation != NULL && operation->rate_class == RATE_NONE))
         return GO_ON;
-    if (!throttle_take_whole(throttle, x->started_us))
-        return answer_throttled(x, 1);
     x->has_verdict = true;
     throttle_take(throttle, throttle_address(throttle, x->address),
                   operation ? operation->rate_class : RATE_READ, x->started_us, &x->verdict);
-    return x->verdict.is_allowed ? GO_ON : answer_throttled(x, x->verdict.retry_after_s);
+    if (!x->verdict.is_allowed)
+        return answer_throttled(x, x->verdict.retry_after_s);
+    return throttle_take_whole(throttle, x->started_us) ? GO_ON : answer_throttled(x, 1);
 }
 
 /* A user has the same allowance from however many addresses. */

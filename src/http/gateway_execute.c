@@ -220,6 +220,8 @@ static enum db_result run_transaction(struct db *db, void *arg)
     if (answer_from_record(x, db))
         return x->response.database_failed ? DB_ERROR : DB_DONE; /* nothing was written */
     run_handler(x, db);
+    if (x->response.body.overflow) /* said before it is committed, not after */
+        x->status = problem(&x->response, PROBLEM_INTERNAL_ERROR, "The reply is too large");
     if (x->status >= 400)
         return x->response.database_failed ? DB_ERROR : DB_CONFLICT; /* either rolls back */
     return keeps_record(x) ? store_record(x, db) : DB_DONE;

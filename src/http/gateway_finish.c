@@ -185,7 +185,8 @@ static void fill_cache(struct exchange *x)
     const struct response *response = &x->response;
     const struct operation *operation = x->request.operation;
     if (x->cache_state != CACHE_MISS || x->status != HTTP_STATUS_OK || response->is_uncacheable ||
-        response->header_count > 0) /* its own headers are not kept */
+        response->header_count > 0 /* its own headers are not kept */ ||
+        x->reply.body.len > CACHE_ENTRY_BYTES_MAX)
         return;
     struct slice tags[CACHE_TAGS_MAX + OPERATION_CACHE_TAGS_MAX];
     size_t count = 0;

@@ -28,6 +28,13 @@
 
 /* ---- answering ---- */
 
+/* How long a client may take to read a reply of this length, while it holds one of the slots. */
+static int64_t write_deadline_ms(const struct server *server, size_t bytes)
+{
+    int64_t fair_ms = WRITE_GRACE_MS + (int64_t)(bytes / WRITE_BYTES_PER_MS_MIN);
+    return fair_ms < server->options.write_deadline_ms ? fair_ms : server->options.write_deadline_ms;
+}
+
 static enum MHD_Result queue_reply(struct slot *slot)
 {
     const struct reply *reply = &slot->exchange->reply;
@@ -41,7 +48,7 @@ static enum MHD_Result queue_reply(struct slot *slot)
     if (slot->must_close || atomic_load_explicit(&slot->server->is_draining, memory_order_relaxed))
         (void)MHD_add_response_header(response, "Connection", "close");
     atomic_store_explicit(&slot->state, SLOT_ANSWERED, memory_order_relaxed);
-    connection_set_deadline(slot->connection, slot->server->options.write_deadline_ms);
+    connection_set_deadline(slot->connection, write_deadline_ms(slot->server, reply->body.len));
     enum MHD_Result result = MHD_queue_response(slot->mhd, (unsigned)reply->status, response);
     MHD_destroy_response(response);
     return result;

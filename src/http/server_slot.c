@@ -5,6 +5,9 @@
 #include <stdlib.h>
 
 #define SLOTS_KEPT_BY_THREAD 8
+/* What the arena of such a slot may keep: enough for a long list. Giving pages back and being given them anew
+ * cost half of a list's time. The shared slots, of which there may be many, keep ARENA_KEEP_BYTES. */
+#define BYTES_KEPT_BY_THREAD ((size_t)1 << 20)
 
 static _Thread_local struct {
     uint64_t serial; /* of the server that the slots belong to */
@@ -66,13 +69,17 @@ void slot_drop(struct slot *slot)
     struct server *server = slot->server;
     if (atomic_fetch_sub_explicit(&slot->owners, 1, memory_order_acq_rel) != 1)
         return;
-    arena_reset(&slot->arena);
     slot->exchange = NULL;
     if (kept.serial != server->serial && kept.count == 0)
         kept.serial = server->serial;
     /* When slots are scarce none may lie idle with a thread. */
     bool is_roomy = server->options.requests_max >= REQUESTS_IN_FLIGHT_MAX;
-    if (is_roomy && kept.serial == server->serial && kept.count < SLOTS_KEPT_BY_THREAD) {
+    bool is_kept = is_roomy && kept.serial == server->serial && kept.count < SLOTS_KEPT_BY_THREAD;
+    if (is_kept && slot->arena.high <= BYTES_KEPT_BY_THREAD)
+        arena_rewind(&slot->arena, 0);
+    else
+        arena_reset(&slot->arena);
+    if (is_kept) {
         slot->next = kept.first;
         kept.first = slot;
         kept.count++;

@@ -101,7 +101,8 @@ struct slice sku_stem(struct arena *arena, struct slice base, const struct slice
         buf_append_char(&stem, '-');
         capitals_append(&stem, value);
     }
-    return cut(buf_slice(&stem), SKU_STEM_BYTES_MAX);
+    struct slice made = cut(buf_slice(&stem), SKU_STEM_BYTES_MAX);
+    return made.len > 0 ? made : SLICE("SKU"); /* signs and letters that have no capitals leave nothing */
 }
 
 DB_STATEMENT(SKU_IS_TAKEN) = {

@@ -217,7 +217,8 @@ DB_STATEMENT(EVENTS_READ) = {
 };
 
 /* The placing is told by the order's own row (a checkout writes no event); the rest follows. */
-static enum db_result history_write(struct json_writer *json, struct db *db, const struct order *order)
+static enum db_result history_write(struct json_writer *json, struct db *db, const struct order *order,
+                                    bool is_for_staff)
 {
     json_field_array_begin(json, "history");
     event_write(json, order->created_at_ms, SLICE("order_status"), SLICE_ABSENT,
@@ -225,20 +226,22 @@ static enum db_result history_write(struct json_writer *json, struct db *db, con
     struct db_rows *rows = db_query(db, &EVENTS_READ, DB_ARGS(db_uuid(order->id)));
     enum db_result result;
     while ((result = db_next(rows)) == DB_ROW) {
+        struct slice actor = db_get_text(rows, 5);
+        bool is_shown = is_for_staff || !slice_is(actor, "staff");
         event_write(json, db_get_time(rows, 0), db_get_text(rows, 1), db_get_text(rows, 2),
-                    db_get_text(rows, 3), db_get_text(rows, 4), db_get_text(rows, 5));
+                    db_get_text(rows, 3), is_shown ? db_get_text(rows, 4) : SLICE_ABSENT, actor);
     }
     json_array_end(json);
     return result;
 }
 
 enum db_result order_write(struct json_writer *json, struct db *db, const struct order *order,
-                           bool has_history)
+                           enum order_view view)
 {
     order_write_open(json, order);
     enum db_result result = fulfillment_write(json, db, order);
-    if (result == DB_DONE && has_history)
-        result = history_write(json, db, order);
+    if (result == DB_DONE && view != ORDER_VIEW_LIST)
+        result = history_write(json, db, order, view == ORDER_VIEW_STAFF);
     if (result == DB_DONE)
         order_write_close(json, order);
     return result;

@@ -62,10 +62,16 @@ enum db_result order_read_by_number(struct db *db, struct arena *arena, struct s
  * taken. */
 enum db_result order_insert(struct db *db, const struct order *order, struct slice email_folded);
 
-/* The contract's Order; `db` reads its fulfillment and, with `has_history`, what happened to it. DB_DONE or
- * DB_ERROR (then the text is not finished: answer a problem). */
+enum order_view {
+    ORDER_VIEW_LIST,     /* without history */
+    ORDER_VIEW_CUSTOMER, /* with it, but without the notes of staff, which are their own */
+    ORDER_VIEW_STAFF     /* all of it */
+};
+
+/* The contract's Order; `db` reads its fulfillment and history. DB_DONE or DB_ERROR (then the text is not
+ * finished: answer a problem). */
 enum db_result order_write(struct json_writer *json, struct db *db, const struct order *order,
-                           bool has_history);
+                           enum order_view view);
 /* The order as it was answered when it was placed, whatever has become of it: for replays, byte for byte. */
 void order_write_as_placed(struct json_writer *json, const struct order *order);
 

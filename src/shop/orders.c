@@ -32,7 +32,9 @@ static enum http_status not_found(struct response *response)
 static enum http_status order_answer(struct request *request, struct response *response,
                                      const struct order *order, enum http_status status)
 {
-    enum db_result result = order_write(&response->json, request->db, order, true);
+    enum db_result result = order_write(
+        &response->json, request->db, order,
+        principal_has(&request->principal, SCOPE_ORDERS_READ) ? ORDER_VIEW_STAFF : ORDER_VIEW_CUSTOMER);
     if (result != DB_DONE)
         return problem_database(response, result);
     response_version(response, order->version);
@@ -171,7 +173,7 @@ static enum db_result list_write(struct request *request, struct response *respo
         order_take(rows, NULL, &order);
         *last_id = order.id;
         count++;
-        if (order_write(&response->json, request->db, &order, false) != DB_DONE) {
+        if (order_write(&response->json, request->db, &order, ORDER_VIEW_LIST) != DB_DONE) {
             db_close(rows);
             return DB_ERROR;
         }
@@ -246,8 +248,9 @@ enum http_status order_lookup(struct request *request, struct response *response
     sha256(email_fold(request->arena, order.email), known);
     bool is_same = bytes_equal_constant_time((struct slice){(const char *)given, SHA256_LEN},
                                              (struct slice){(const char *)known, SHA256_LEN});
-    if (result == DB_DONE || !is_same)
-        return problem(response, PROBLEM_ORDER_NOT_FOUND, "No order has this number and e-mail address");
+    if (result == DB_DONE || !is_same || order.has_user) /* an account's orders are its own to show */
+        return problem(response, PROBLEM_ORDER_NOT_FOUND,
+                       "No guest's order has this number and e-mail address");
     return order_answer(request, response, &order, HTTP_STATUS_OK);
 }
 

@@ -759,7 +759,7 @@ export interface OrderEvent {
     from: string | null;
     /** For a status: what it became. */
     to: string | null;
-    /** Why, how much, or with what reference. */
+    /** Why, how much, or with what reference. What staff noted, only staff see. */
     note: string | null;
     /** Who did it; `system` is a job or a payment provider. */
     actor: "customer" | "staff" | "system";

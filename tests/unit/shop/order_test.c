@@ -157,7 +157,7 @@ static void test_a_change_is_versioned_and_told(void **state)
     struct json_writer json;
     buf_init(&text, &shop->arena);
     json_init(&json, &text);
-    assert_int_equal(order_write(&json, shop->db, &now, true), DB_DONE);
+    assert_int_equal(order_write(&json, shop->db, &now, ORDER_VIEW_STAFF), DB_DONE);
     const char *told = strstr(arena_copy(&shop->arena, buf_slice(&text)).ptr, "\"history\":");
     assert_non_null(told);
     assert_non_null(strstr(

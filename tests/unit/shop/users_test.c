@@ -256,14 +256,13 @@ static void test_deleting_forgets_the_person_and_frees_the_address(void **state)
     assert_true(uuid_parse(slice_from(reply_text(&caller, "user.id")), &id));
     struct principal session = user_session(office, id, ROLE_CUSTOMER);
     shop_write(office->shop, &CART_OF, DB_ARGS(db_uuid(uuid_v4()), db_uuid(id), db_text(SLICE("active"))));
-    shop_write(office->shop, &CART_OF,
-               DB_ARGS(db_uuid(uuid_v4()), db_uuid(id), db_text(SLICE("converting"))));
+    shop_write(office->shop, &CART_OF, DB_ARGS(db_uuid(uuid_v4()), db_uuid(id), db_text(SLICE("converted"))));
     caller.request.principal = user_session(office, admin_made(office), ROLE_ADMIN);
     strike(&caller, DELETE, id);
     assert_int_equal(caller.status, HTTP_STATUS_NO_CONTENT);
     assert_false(session_is_good(office, session.session_id));
     assert_int_equal(office_int(office, &TRACES_LEFT, DB_ARGS(db_uuid(id))), 0);
-    assert_int_equal(office_int(office, &CARTS_LEFT, DB_ARGS(db_uuid(id))), 1); /* its payment is asked for */
+    assert_int_equal(office_int(office, &CARTS_LEFT, DB_ARGS(db_uuid(id))), 1); /* it is an order's */
     strike(&caller, DELETE, id);
     assert_refused(&caller, HTTP_STATUS_NOT_FOUND, "USER_NOT_FOUND");
     assert_int_equal(do_register(&caller, email), HTTP_STATUS_CREATED);
