@@ -458,6 +458,19 @@ static void test_deadlines(void **state)
     assert_true(server_stop(server));
 }
 
+/* As ask, but waits for a slot: the one before gives its own back a moment after its reply was read. */
+static int ask_with_patience(struct server *server, const char *request, struct answer *answer)
+{
+    int status = 0;
+    for (int i = 0; i < 400; i++) {
+        status = ask(server, request, answer);
+        if (status != 503 || strstr(answer->body, "Too many requests at once") == NULL)
+            break;
+        usleep(5000);
+    }
+    return status;
+}
+
 static void test_arenas_run_out(void **state)
 {
     struct fixture *f = *state;
@@ -481,7 +494,7 @@ static void test_arenas_run_out(void **state)
         client_close(waiting[i]);
     }
     for (int i = 0; i < 5; i++)
-        assert_int_equal(ask(server, GET("/health"), answer), 200);
+        assert_int_equal(ask_with_patience(server, GET("/health"), answer), 200);
     free(answer);
     assert_true(server_stop(server));
 }
@@ -498,7 +511,9 @@ static void test_bodies_that_were_read(void **state)
     sem_wait(&gate_reached);
     for (int i = 0; i < 3; i++)
         assert_int_equal(
-            ask(server, POST_HEAD("/counters/1") "Content-Length: 12\r\n\r\n{\"amount\":1}", answer), 201);
+            ask_with_patience(server, POST_HEAD("/counters/1") "Content-Length: 12\r\n\r\n{\"amount\":1}",
+                              answer),
+            201);
     sem_post(&gate);
     client_read(waiting, answer, true);
     assert_int_equal(answer->status, 200);
