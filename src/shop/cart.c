@@ -4,11 +4,15 @@
  * anew whenever they are shown. Every change raises the cart's version, on which it was decided. */
 #include "shop/cart.h"
 
+#include "base/metrics.h"
 #include "base/money.h"
 #include "contract/handlers.h"
 #include "shop/options.h"
 
 #include <jansson.h>
+
+static struct metric CARTS_TOTAL =
+    METRIC("souk_carts_total", "Carts opened; orders against them are the conversion", NULL, METRIC_COUNTER);
 
 /* ---- reading ---- */
 
@@ -340,7 +344,7 @@ static enum db_result cart_of_user(struct db *db, struct uuid user_id, struct uu
 }
 
 /* The account's active cart, opened when there is none; a guest's is always a new one. */
-static enum db_result cart_open(struct request *request, struct uuid *cart_id)
+static enum db_result cart_open(struct request *request, struct response *response, struct uuid *cart_id)
 {
     bool has_user = principal_is_user(&request->principal);
     if (has_user) {
@@ -349,6 +353,7 @@ static enum db_result cart_open(struct request *request, struct uuid *cart_id)
             return result == DB_ROW ? DB_DONE : result;
     }
     *cart_id = uuid_v4();
+    response_count(response, &CARTS_TOTAL, 1);
     return db_run(request->db, &CART_INSERT,
                   DB_ARGS(db_uuid(*cart_id), db_if(has_user, db_uuid(request->principal.user_id)),
                           db_time(request->now_ms)));
@@ -357,7 +362,7 @@ static enum db_result cart_open(struct request *request, struct uuid *cart_id)
 enum http_status cart_create(struct request *request, struct response *response)
 {
     struct uuid cart_id;
-    enum db_result result = cart_open(request, &cart_id);
+    enum db_result result = cart_open(request, response, &cart_id);
     if (result != DB_DONE)
         return problem_database(response, result);
     enum http_status status = cart_answer(request, response, cart_id, HTTP_STATUS_CREATED);
@@ -369,7 +374,7 @@ enum http_status cart_create(struct request *request, struct response *response)
 enum http_status cart_mine_get(struct request *request, struct response *response)
 {
     struct uuid cart_id;
-    enum db_result result = cart_open(request, &cart_id);
+    enum db_result result = cart_open(request, response, &cart_id);
     if (result != DB_DONE)
         return problem_database(response, result);
     return cart_answer(request, response, cart_id, HTTP_STATUS_OK);
