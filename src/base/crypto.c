@@ -86,11 +86,23 @@ struct slice base64url_encode(struct arena *arena, struct slice bytes)
     return (struct slice){text, size - 1};
 }
 
+/* libsodium's decoder lets some bytes of 0x80 and above through (1.0.18). */
+static bool is_base64url(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+              c == '_'))
+            return false;
+    }
+    return true;
+}
+
 struct slice base64url_decode(struct arena *arena, struct slice text)
 {
     const int variant = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
-    if (slice_is_absent(text))
-        return text;
+    if (slice_is_absent(text) || !is_base64url(text))
+        return SLICE_ABSENT;
     size_t size = text.len / 4 * 3 + 3;
     unsigned char *bytes = arena_try_alloc(arena, size);
     if (bytes == NULL)
