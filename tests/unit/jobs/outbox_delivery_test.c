@@ -8,7 +8,7 @@ struct scripted_mailer {
     enum mail_result answer;
     _Atomic int sent[512]; /* by outbox id */
     struct slice last_key;
-    char key_text[256]; /* the mail's own memory goes with its round */
+    char key_text[256];                     /* the mail's own memory goes with its round */
     void (*meanwhile)(struct bench *bench); /* what happens elsewhere while it sends */
     struct bench *bench;
 };
