@@ -192,8 +192,14 @@ class Bench {
     /** Measures all reads once; the first time it only warms. */
     async readRound(secondsEach: number, isWarmUp: boolean): Promise<void> {
         for (const cell of this.cells) {
-            if (cell.server === this.cached) await this.run(cell.server, cell.requests, { connections: CLIENTS, seconds: 0 }); // the cache is full
+            const isCached = cell.server === this.cached;
+            if (isCached) await this.run(cell.server, cell.requests, { connections: CLIENTS, seconds: 0 }); // fills the cache
+            const before = isCached ? await metricsOf(cell.server) : new Map<string, number>();
             const run = await this.run(cell.server, cell.requests, { connections: CLIENTS, seconds: secondsEach });
+            if (isCached) {
+                const misses = rise(before, await metricsOf(cell.server))('souk_response_cache_total{result="miss"}');
+                if (misses > run.answered / 100) throw new Error(`${misses} of ${run.answered} replies (${cell.row}) did not come from the cache`);
+            }
             if (!isWarmUp) cell.runs.push(run);
         }
     }
