@@ -132,7 +132,7 @@ function machine(outcome: Outcome): Record<string, string> {
         commit: output("git", ["rev-parse", "--short", "HEAD"]) + changed,
         command: `${outcome.seconds === 100 ? "" : `SOUK_BENCH_SECONDS=${outcome.seconds} `}make bench`,
         processor: `${os.cpus()[0]?.model ?? "?"}, ${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GB`,
-        system: `${system}, Linux ${os.release()}, data on ${output("stat", ["-f", "-c", "%T", path.join(root, "build")])}`,
+        system: `${system}, Linux ${os.release().split(".").slice(0, 2).join(".")}, data on ${output("df", ["--output=fstype", path.join(root, "build")]).split("\n").pop()}`,
         versions: [output(binary, ["version"]).split("\n")[0], `SQLite ${output("sqlite3", ["--version"]).split(" ")[0]}`, `nginx ${nginxVersion()}`].join(", "),
         "used by others": `${Math.round(median(others) * 100)} % of the server's core, median of all runs`,
     };
@@ -148,7 +148,7 @@ const EXPLANATION = `Written by \`make bench\`; do not edit. Figures are medians
 
 souk and nginx share one core, the load generator (\`tests/bench/load.c\`, 64 keep-alive connections, never asleep) has another. Rounds
 measure each in turn. CPU is the system's account of the server's process, user and kernel, divided by the requests it answered;
-\`souk/nginx\` is the median of the ratios within a round. Requests a second depend on what else the machine does; CPU hardly does.
+\`souk/nginx\` is the median of the ratios within a round. Requests a second depend on what else the machine does, CPU far less.
 
 nginx sends the same bytes: from files that it keeps open, and by \`return\` out of its configuration where they fit (for writes too).
 The shop has SHOP products. *Cached* replies are 1,000 products or 300 pages of lists from memory; *from the database* means that the
