@@ -298,3 +298,8 @@ bool store_has_lane(const struct store *store)
 {
     return store->driver->has_lane;
 }
+
+bool store_reads_inline(const struct store *store)
+{
+    return store->driver->reads_inline;
+}

@@ -245,3 +245,6 @@ struct lane_job {
 bool store_submit(struct store *store, struct lane_job *job);
 /* Whether writes go through a lane (SQLite) or a worker's own connection (PostgreSQL). */
 bool store_has_lane(const struct store *store);
+/* Whether a point read may run on an I/O thread: the data lies in this process. Where it does not (PostgreSQL)
+ * every statement waits for another machine, and only workers may call the database. */
+bool store_reads_inline(const struct store *store);

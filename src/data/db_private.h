@@ -47,6 +47,7 @@ struct db_driver {
     const char *scheme; /* what its URLs begin with, with the colon */
     const char *name;   /* as in NNNN_name.sqlite.up.sql */
     bool has_lane;
+    bool reads_inline; /* a read waits for no other machine */
 
     struct store *(*open)(const struct store_options *options, struct arena *arena, struct slice *complaint);
     void (*close)(struct store *store);

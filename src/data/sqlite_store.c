@@ -214,6 +214,7 @@ const struct db_driver sqlite_driver = {
     .scheme = "sqlite:",
     .name = "sqlite",
     .has_lane = true,
+    .reads_inline = true,
     .open = sqlite_store_open,
     .close = sqlite_store_close,
     .connect = sqlite_store_connect,
