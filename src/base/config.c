@@ -17,6 +17,9 @@
 enum config_kind {
     CONFIG_PATH,         /* slice: a folder, trailing slashes dropped */
     CONFIG_DATABASE_URL, /* slice */
+    CONFIG_REPLICA_URLS, /* slice: URLs with commas between them, or empty */
+    CONFIG_REDIS_URL,    /* slice: the same */
+    CONFIG_TEXT,         /* slice */
     CONFIG_SECRET,       /* slice, never printed */
     CONFIG_LISTEN,       /* slice: HOST:PORT */
     CONFIG_HTTP_URL,     /* slice, trailing slashes dropped */
@@ -48,6 +51,20 @@ static const struct config_setting SETTINGS[] = {
      "the folder of the database, the secret and the backups"},
     {MEMBER(database_url), CONFIG_DATABASE_URL, "DATABASE_URL", NULL, NULL, 0, 0,
      "sqlite:PATH or postgresql://...; by default sqlite:SOUK_DATA/souk.db"},
+    {MEMBER(replica_urls), CONFIG_REPLICA_URLS, "DATABASE_REPLICA_URLS", NULL, "", 0, 0,
+     "postgresql://... of each read replica, with commas between them"},
+    {MEMBER(replica_lag_ms), CONFIG_INT, "SOUK_REPLICA_LAG_MS", NULL, "1000", 10, 3600000,
+     "a replica that is further behind is passed over, in milliseconds"},
+    {MEMBER(database_timeout_ms), CONFIG_INT, "SOUK_DATABASE_TIMEOUT_MS", NULL, "5000", 100, 600000,
+     "how long PostgreSQL may take to connect or to answer a statement, in milliseconds"},
+    {MEMBER(database_prepare), CONFIG_SWITCH, "SOUK_DATABASE_PREPARE", NULL, "on", 0, 0,
+     "prepares statements on PostgreSQL; off behind pgbouncer in transaction mode"},
+    {MEMBER(redis_url), CONFIG_REDIS_URL, "REDIS_URL", NULL, "", 0, 0,
+     "redis:// or rediss://[user:password@]host:port[/number]; nodes of a cluster with commas between them"},
+    {MEMBER(redis_prefix), CONFIG_TEXT, "SOUK_REDIS_PREFIX", NULL, "souk:", 0, 0,
+     "what the shop's keys in Redis begin with"},
+    {MEMBER(redis_timeout_ms), CONFIG_INT, "SOUK_REDIS_TIMEOUT_MS", NULL, "200", 1, 60000,
+     "how long Redis may take to answer, in milliseconds; then the shop goes on without it"},
     {MEMBER(secret), CONFIG_SECRET, "SOUK_SECRET", NULL, NULL, 0, 0,
      "encrypts the signing keys and signs cursors; by default SOUK_DATA/secret, required with PostgreSQL"},
     {MEMBER(listen), CONFIG_LISTEN, "SOUK_LISTEN", "listen", "127.0.0.1:8080", 0, 0,
@@ -56,8 +73,8 @@ static const struct config_setting SETTINGS[] = {
      "what links in mail start with; by default http://SOUK_LISTEN"},
     {MEMBER(io_threads), CONFIG_INT, "SOUK_IO_THREADS", NULL, "0", 0, 64,
      "threads that serve connections; 0 is one a core, at most 8"},
-    {MEMBER(workers), CONFIG_INT, "SOUK_WORKERS", NULL, "4", 1, 256,
-     "threads that run requests which may wait, each with a database connection"},
+    {MEMBER(workers), CONFIG_INT, "SOUK_WORKERS", NULL, NULL, 1, 256,
+     "threads that run requests which may wait, each with a database connection; by default 4, 16 on PostgreSQL"},
     {MEMBER(connections_max), CONFIG_INT, "SOUK_CONNECTIONS_MAX", NULL, TEXT_OF(CONNECTIONS_MAX), 1,
      CONNECTIONS_MAX, "most open connections of clients"},
     {MEMBER(cache_bytes), CONFIG_INT, "SOUK_CACHE_BYTES", NULL, "67108864", 0, INT64_C(1) << 40,
@@ -204,6 +221,38 @@ static bool is_postgres_url(struct slice url)
     return slice_starts_with(url, SLICE("postgresql://")) || slice_starts_with(url, SLICE("postgres://"));
 }
 
+static bool is_redis_url(struct slice url)
+{
+    return slice_starts_with(url, SLICE("redis://")) || slice_starts_with(url, SLICE("rediss://"));
+}
+
+bool config_url_next(struct slice *rest, struct slice *url)
+{
+    if (rest->len == 0)
+        return false;
+    /* A comma also parts the hosts within one URL: the next URL is what has a scheme of its own. */
+    size_t end = 0;
+    for (; end < rest->len; end++) {
+        struct slice behind = slice_skip(*rest, end + 1 < rest->len ? end + 1 : rest->len);
+        if (rest->ptr[end] == ',' &&
+            (is_postgres_url(slice_trim(behind)) || is_redis_url(slice_trim(behind))))
+            break;
+    }
+    *url = slice_trim((struct slice){rest->ptr, end});
+    *rest = slice_skip(*rest, end < rest->len ? end + 1 : end);
+    return true;
+}
+
+static bool all_urls(struct slice list, bool (*is_one)(struct slice url))
+{
+    struct slice url;
+    while (config_url_next(&list, &url)) {
+        if (!is_one(url))
+            return false;
+    }
+    return true;
+}
+
 static const char *apply_text(const struct config_setting *setting, struct slice *member, struct slice value)
 {
     if (has_control_character(value))
@@ -214,6 +263,10 @@ static const char *apply_text(const struct config_setting *setting, struct slice
     if (setting->kind == CONFIG_DATABASE_URL && !is_postgres_url(value) &&
         !(slice_starts_with(value, sqlite) && value.len > sqlite.len))
         return "must be sqlite:PATH or postgresql://...";
+    if (setting->kind == CONFIG_REPLICA_URLS && !all_urls(value, is_postgres_url))
+        return "must be postgresql://... of each replica, with commas between them";
+    if (setting->kind == CONFIG_REDIS_URL && !all_urls(value, is_redis_url))
+        return "must be redis://... or rediss://...";
     if (setting->kind == CONFIG_SECRET && value.len < CONFIG_SECRET_LEN_MIN)
         return "must have " TEXT_OF(CONFIG_SECRET_LEN_MIN) " characters or more";
     if (setting->kind == CONFIG_LISTEN && !is_listen_address(value))
@@ -253,6 +306,9 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     switch (setting->kind) {
     case CONFIG_PATH:
     case CONFIG_DATABASE_URL:
+    case CONFIG_REPLICA_URLS:
+    case CONFIG_REDIS_URL:
+    case CONFIG_TEXT:
     case CONFIG_SECRET:
     case CONFIG_LISTEN:
     case CONFIG_HTTP_URL:
@@ -273,6 +329,8 @@ static struct slice initial_value(const struct config_setting *setting, struct a
 {
     if (setting->offset == MEMBER(database_url))
         return arena_format(arena, "sqlite:%.*s/souk.db", SLICE_ARG(config->data_directory));
+    if (setting->offset == MEMBER(workers))
+        return is_postgres_url(config->database_url) ? SLICE("16") : SLICE("4");
     if (setting->offset == MEMBER(public_url))
         return arena_format(arena, "http://%.*s", SLICE_ARG(config->listen));
     return slice_from(setting->initial);
@@ -488,7 +546,9 @@ static bool fill(struct config_reader *reader, size_t i)
     if (rule == NULL)
         return true;
     struct slice where = describe_source(reader->arena, setting, source);
-    if (setting->kind == CONFIG_SECRET || setting->kind == CONFIG_DATABASE_URL) /* it may hold a password */
+    if (setting->kind == CONFIG_SECRET || setting->kind == CONFIG_DATABASE_URL ||
+        setting->kind == CONFIG_REPLICA_URLS ||
+        setting->kind == CONFIG_REDIS_URL) /* it may hold a password */
         return complain(reader->complaint, reader->arena, "%.*s %s", SLICE_ARG(where), rule);
     return complain(reader->complaint, reader->arena, "%.*s %s, not '%.*s'", SLICE_ARG(where), rule,
                     SLICE_ARG(showable(reader->arena, value)));
@@ -674,7 +734,7 @@ static void print_url(struct slice url, struct buf *out)
 {
     struct slice rest = url;
     struct slice scheme;
-    if (!is_postgres_url(url) || !slice_split(&rest, '/', &scheme)) {
+    if ((!is_postgres_url(url) && !is_redis_url(url)) || !slice_split(&rest, '/', &scheme)) {
         buf_append(out, url);
         return;
     }
@@ -699,17 +759,32 @@ static void print_url(struct slice url, struct buf *out)
         buf_append(out, SLICE("?***"));
 }
 
+static void print_urls(struct slice list, struct buf *out)
+{
+    struct slice url;
+    for (bool is_first = true; config_url_next(&list, &url); is_first = false) {
+        if (!is_first)
+            buf_append_char(out, ',');
+        print_url(url, out);
+    }
+}
+
 static void print_value(const struct config_setting *setting, const struct config *config, struct buf *out)
 {
     const void *member = const_member_of(config, setting);
     switch (setting->kind) {
     case CONFIG_PATH:
     case CONFIG_LISTEN:
+    case CONFIG_TEXT:
     case CONFIG_HTTP_URL:
         buf_append(out, *(const struct slice *)member);
         return;
     case CONFIG_DATABASE_URL:
         print_url(*(const struct slice *)member, out);
+        return;
+    case CONFIG_REPLICA_URLS:
+    case CONFIG_REDIS_URL:
+        print_urls(*(const struct slice *)member, out);
         return;
     case CONFIG_SECRET:
         buf_append(out, slice_is_absent(*(const struct slice *)member) ? SLICE("(not set)") : SLICE("(set)"));
@@ -737,7 +812,7 @@ void config_print(const struct config *config, struct buf *out)
         buf_append(out, SLICE(" = "));
         print_value(setting, config, out);
         struct slice initial = initial_value(setting, out->arena, config);
-        if (!slice_is_absent(initial))
+        if (initial.len > 0)
             buf_format(out, " (default %.*s)", SLICE_ARG(initial));
         buf_format(out, "\n    %s\n", setting->help);
     }

@@ -14,6 +14,13 @@ struct config {
     struct slice data_directory; /* --data, SOUK_DATA: ./data; without trailing slashes */
     struct slice
         database_url; /* DATABASE_URL: sqlite:DATA/souk.db; sqlite:PATH, postgres:// or postgresql:// */
+    struct slice replica_urls;   /* DATABASE_REPLICA_URLS: see config_url_next; empty: none */
+    int64_t replica_lag_ms;      /* SOUK_REPLICA_LAG_MS: 1000 */
+    int64_t database_timeout_ms; /* SOUK_DATABASE_TIMEOUT_MS: 5000; to connect, and for each statement */
+    bool database_prepare;       /* SOUK_DATABASE_PREPARE: on | off */
+    struct slice redis_url;      /* REDIS_URL: see config_url_next; empty: no Redis */
+    struct slice redis_prefix;   /* SOUK_REDIS_PREFIX: "souk:" */
+    int64_t redis_timeout_ms;    /* SOUK_REDIS_TIMEOUT_MS: 200 */
     struct slice
         secret; /* SOUK_SECRET, else DATA/secret (made on first start, mode 0600); absent before that */
     /* the server */
@@ -21,7 +28,7 @@ struct config {
     struct slice
         public_url; /* SOUK_PUBLIC_URL: what links in mail start with; http://LISTEN; no slash at its end */
     int64_t io_threads;            /* SOUK_IO_THREADS: 0 = one a core, at most 8 */
-    int64_t workers;               /* SOUK_WORKERS: 4 */
+    int64_t workers;               /* SOUK_WORKERS: 4 on SQLite, 16 on PostgreSQL */
     int64_t connections_max;       /* SOUK_CONNECTIONS_MAX */
     int64_t cache_bytes;           /* SOUK_CACHE_BYTES; 0 turns the memory cache off */
     bool rate_limit;               /* SOUK_RATE_LIMIT: on | off */
@@ -42,6 +49,10 @@ struct config_flag {
     struct slice name;
     struct slice value;
 };
+
+/* Takes the next URL off a list of them (commas between them; a comma followed by no scheme belongs to the
+ * URL, whose hosts it parts). False at the end. */
+bool config_url_next(struct slice *rest, struct slice *url);
 
 /* Whether `--name` is a setting's flag, and whether a value follows it: for the command line's parser. */
 bool config_flag_find(struct slice name, bool *takes_value);

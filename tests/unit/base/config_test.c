@@ -545,7 +545,7 @@ static void prints_without_secrets(void **state)
     assert_true(printed_has(&out, "SOUK_DATA, --data = /d (default ./data)\n"
                                   "    the folder of the database, the secret and the backups\n"));
     assert_true(printed_has(&out, "\nSOUK_LOG = off (default request)\n"));
-    assert_true(printed_has(&out, "\nSOUK_WORKERS = 4 (default 4)\n"));
+    assert_true(printed_has(&out, "\nSOUK_WORKERS = 16 (default 16)\n"));
     assert_true(printed_has(&out, "\n--no-jobs = on (default on)\n"));
 
     static const struct {
@@ -570,6 +570,39 @@ static void prints_without_secrets(void **state)
     }
 }
 
+static void parts_lists_of_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        const char *urls[4];
+    } LISTS[] = {
+        {"", {NULL}},
+        {"redis://a", {"redis://a"}},
+        {"postgresql://a,b/x", {"postgresql://a,b/x"}},
+        {"postgresql://a,b/x,postgres://c", {"postgresql://a,b/x", "postgres://c"}},
+        {"redis://a:1, rediss://u:p@b:2", {"redis://a:1", "rediss://u:p@b:2"}},
+        {"redis://a,", {"redis://a,"}},
+    };
+    for (size_t i = 0; i < sizeof(LISTS) / sizeof(LISTS[0]); i++) {
+        struct slice rest = slice_from(LISTS[i].list);
+        struct slice url;
+        for (size_t k = 0; LISTS[i].urls[k] != NULL; k++) {
+            assert_true(config_url_next(&rest, &url));
+            if (!slice_is(url, LISTS[i].urls[k]))
+                fail_msg("%s gives %.*s", LISTS[i].list, SLICE_ARG(url));
+        }
+        assert_false(config_url_next(&rest, &url));
+    }
+    assert_false(load(ENVIRONMENT("DATABASE_REPLICA_URLS=postgresql://a,mysql://b,redis://c"), NULL));
+    assert_false(load(ENVIRONMENT("REDIS_URL=127.0.0.1"), NULL));
+    struct buf out;
+    buf_init(&out, &arena);
+    assert_true(load(ENVIRONMENT("REDIS_URL=redis://:secret@a,rediss://u:word@b/1"), NULL));
+    config_print(&config, &out);
+    assert_true(printed_has(&out, "REDIS_URL = redis://:***@a,rediss://u:***@b/1\n"));
+}
+
 #define with_arena(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -592,6 +625,7 @@ int main(void)
         with_arena(a_given_secret_counts),
         with_arena(starts_at_once_share_one_secret),
         with_arena(prints_without_secrets),
+        with_arena(parts_lists_of_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
