@@ -203,30 +203,8 @@ static enum db_result guest_limits_take(struct db *db, struct checkout *checkout
 
 /* ---- writing the order ---- */
 
-static struct slice address_json(struct arena *arena, const struct address_input *address)
-{
-    struct buf text;
-    struct json_writer json;
-    buf_init(&text, arena);
-    json_init(&json, &text);
-    json_object_begin(&json);
-    json_field_string(&json, "firstName", address->first_name);
-    json_field_string(&json, "lastName", address->last_name);
-    json_field_string(&json, "company", address->company);
-    json_field_string(&json, "address1", address->address1);
-    json_field_string(&json, "address2", address->address2);
-    json_field_string(&json, "city", address->city);
-    json_field_string(&json, "province", address->province);
-    json_field_string(&json, "zip", address->zip);
-    json_field_string(&json, "country", address->country);
-    json_field_string(&json, "phone", address->phone);
-    json_object_end(&json);
-    return buf_slice(&text);
-}
-
 static struct slice items_json(struct arena *arena, const struct checkout *checkout)
 {
-    struct slice currency = checkout->settings.currency;
     struct buf text;
     struct json_writer json;
     buf_init(&text, arena);
@@ -234,17 +212,18 @@ static struct slice items_json(struct arena *arena, const struct checkout *check
     json_array_begin(&json);
     for (size_t i = 0; i < checkout->line_count; i++) {
         const struct cart_line *line = &checkout->lines[i];
-        json_object_begin(&json);
-        json_field_uuid(&json, "id", line->id);
-        json_field_uuid(&json, "variantId", line->variant_id);
-        json_field_uuid(&json, "productId", line->product_id);
-        json_field_string(&json, "name", line->name);
-        json_field_string(&json, "sku", line->sku);
-        json_field_raw(&json, "options", options_join(arena, line->variant_options, line->wishes));
-        json_field_int(&json, "quantity", line->quantity);
-        json_field_money(&json, "unitPrice", line->price_minor, currency);
-        json_field_money(&json, "totalPrice", line->price_minor * line->quantity, currency);
-        json_object_end(&json);
+        order_item_write(&json,
+                         &(struct order_item){
+                             .id = line->id,
+                             .variant_id = line->variant_id,
+                             .product_id = line->product_id,
+                             .name = line->name,
+                             .sku = line->sku,
+                             .options = options_join(arena, line->variant_options, line->wishes),
+                             .quantity = line->quantity,
+                             .price_minor = line->price_minor,
+                         },
+                         checkout->settings.currency);
     }
     json_array_end(&json);
     return buf_slice(&text);
@@ -274,9 +253,10 @@ static void order_fill(struct checkout *checkout)
         .tax_minor = checkout->totals.tax_minor,
         .total_minor = checkout->totals.total_minor,
         .items = items_json(request->arena, checkout),
-        .shipping_address = address_json(request->arena, &input->shipping_address),
-        .billing_address =
-            input->has_billing_address ? address_json(request->arena, &input->billing_address) : SLICE_ABSENT,
+        .shipping_address = order_address_json(request->arena, &input->shipping_address),
+        .billing_address = input->has_billing_address
+                               ? order_address_json(request->arena, &input->billing_address)
+                               : SLICE_ABSENT,
         .shipping_method = slice_from(shipping_method_name(input->shipping_method)),
         .payment_method = slice_from(checkout->provider->name),
         .customer_notes = input->customer_notes,

@@ -263,7 +263,43 @@ void order_write_as_placed(struct json_writer *json, const struct order *order)
     order_write_close(json, &placed);
 }
 
-/* ---- lines ---- */
+/* ---- lines and addresses, as an order keeps them ---- */
+
+void order_item_write(struct json_writer *json, const struct order_item *item, struct slice currency)
+{
+    json_object_begin(json);
+    json_field_uuid(json, "id", item->id);
+    json_field_uuid(json, "variantId", item->variant_id);
+    json_field_uuid(json, "productId", item->product_id);
+    json_field_string(json, "name", item->name);
+    json_field_string(json, "sku", item->sku);
+    json_field_raw(json, "options", item->options);
+    json_field_int(json, "quantity", item->quantity);
+    json_field_money(json, "unitPrice", item->price_minor, currency);
+    json_field_money(json, "totalPrice", item->price_minor * item->quantity, currency);
+    json_object_end(json);
+}
+
+struct slice order_address_json(struct arena *arena, const struct address_input *address)
+{
+    struct buf text;
+    struct json_writer json;
+    buf_init(&text, arena);
+    json_init(&json, &text);
+    json_object_begin(&json);
+    json_field_string(&json, "firstName", address->first_name);
+    json_field_string(&json, "lastName", address->last_name);
+    json_field_string(&json, "company", address->company);
+    json_field_string(&json, "address1", address->address1);
+    json_field_string(&json, "address2", address->address2);
+    json_field_string(&json, "city", address->city);
+    json_field_string(&json, "province", address->province);
+    json_field_string(&json, "zip", address->zip);
+    json_field_string(&json, "country", address->country);
+    json_field_string(&json, "phone", address->phone);
+    json_object_end(&json);
+    return buf_slice(&text);
+}
 
 size_t order_stock_lines(struct arena *arena, const struct order *order, struct stock_line **lines)
 {
@@ -282,6 +318,27 @@ size_t order_stock_lines(struct arena *arena, const struct order *order, struct 
     }
     json_decref(items);
     return stock_lines_normalize(*lines, count);
+}
+
+void order_drop_products(struct response *response, const struct order *order)
+{
+    response_drop(response, "products");
+    struct stock_line *lines = NULL;
+    size_t count = order_stock_lines(response->arena, order, &lines);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || !uuid_equals(lines[i].product_id, lines[i - 1].product_id))
+            response_drop_id(response, "product", lines[i].product_id);
+    }
+}
+
+void order_drop_products_now(struct cache *cache, struct arena *arena, const struct order *order)
+{
+    if (cache == NULL)
+        return;
+    struct response *effects = ARENA_NEW(arena, struct response);
+    response_init(effects, arena, true);
+    order_drop_products(effects, order);
+    response_run_effects(effects, cache);
 }
 
 /* ---- the tables of transitions ---- */
@@ -442,7 +499,7 @@ enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order
                                 struct slice reason, int64_t now_ms)
 {
     bool is_waiting = false;
-    enum db_result result = payment_is_waiting(db, order->id, &is_waiting);
+    enum db_result result = payment_is_waiting(db, order->id, NULL, &is_waiting);
     if (result != DB_DONE)
         return result;
     if (is_waiting)

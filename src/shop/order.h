@@ -75,8 +75,28 @@ enum db_result order_write(struct json_writer *json, struct db *db, const struct
 /* The order as it was answered when it was placed, whatever has become of it: for replays, byte for byte. */
 void order_write_as_placed(struct json_writer *json, const struct order *order);
 
+/* A line as an order keeps it: what was bought, under the words and at the price of that moment. */
+struct order_item {
+    struct uuid id;
+    struct uuid variant_id;
+    struct uuid product_id;
+    struct slice name;
+    struct slice sku;
+    struct slice options; /* JSON object */
+    int64_t quantity;
+    int64_t price_minor; /* of one */
+};
+
+/* The contract's OrderItem, an element of order.items. */
+void order_item_write(struct json_writer *json, const struct order_item *item, struct slice currency);
+/* What an order keeps of an address, for order.shipping_address and .billing_address. */
+struct slice order_address_json(struct arena *arena, const struct address_input *address);
 /* The variants and quantities of an order's lines, normalized for stock_*. */
 size_t order_stock_lines(struct arena *arena, const struct order *order, struct stock_line **lines);
+/* After the commit every line's product shows another stock, and what was sold out may be back in lists. */
+void order_drop_products(struct response *response, const struct order *order);
+/* The same for a job, which has committed and answers nobody; `cache` may be NULL. */
+void order_drop_products_now(struct cache *cache, struct arena *arena, const struct order *order);
 
 /* The tables of transitions. */
 bool order_status_allows(enum order_status from, enum order_status to);
@@ -100,11 +120,9 @@ enum db_result order_message(struct db *db, struct arena *arena, const char *top
  * asked for. */
 enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order *order, struct actor actor,
                                 struct slice reason, int64_t now_ms);
-/* Whether a charge of this order waits for its provider: then it cannot be taken on or shipped. DB_DONE or
- * DB_ERROR. */
-enum db_result charge_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting);
-/* Whether a payment or refund of this order waits for its provider. DB_DONE with *is_waiting, or DB_ERROR. */
-enum db_result payment_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting);
+/* Whether a movement of money of this order waits for its provider: of this kind ("payment": then it cannot
+ * be taken on or shipped), or of any (NULL). DB_DONE with *is_waiting, or DB_ERROR. */
+enum db_result payment_is_waiting(struct db *db, struct uuid order_id, const char *kind, bool *is_waiting);
 
 /* ---- money (order_payments.c) ---- */
 

@@ -67,30 +67,19 @@ enum db_result payment_start(struct db *db, struct arena *arena, const struct or
                           now_ms);
 }
 
-DB_STATEMENT(CHARGE_WAITING) = {
-    .sql = "SELECT COUNT(*) FROM payments WHERE order_id = $1 AND status = 'started' AND kind = 'payment'",
-    .params = {DB_UUID},
+DB_STATEMENT(PAYMENTS_WAITING) = {
+    .sql =
+        "SELECT COUNT(*) FROM payments WHERE order_id = $1 AND status = 'started' AND kind = COALESCE($2, kind)",
+    .params = {DB_UUID, DB_TEXT},
     .columns = {DB_INT},
 };
 
-enum db_result charge_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting)
+enum db_result payment_is_waiting(struct db *db, struct uuid order_id, const char *kind, bool *is_waiting)
 {
     int64_t count = 0;
-    enum db_result result = db_one_int(db, &CHARGE_WAITING, DB_ARGS(db_uuid(order_id)), &count);
-    *is_waiting = count > 0;
-    return result == DB_ROW ? DB_DONE : DB_ERROR;
-}
-
-DB_STATEMENT(PAYMENT_WAITING) = {
-    .sql = "SELECT COUNT(*) FROM payments WHERE order_id = $1 AND status = 'started'",
-    .params = {DB_UUID},
-    .columns = {DB_INT},
-};
-
-enum db_result payment_is_waiting(struct db *db, struct uuid order_id, bool *is_waiting)
-{
-    int64_t count = 0;
-    enum db_result result = db_one_int(db, &PAYMENT_WAITING, DB_ARGS(db_uuid(order_id)), &count);
+    enum db_result result =
+        db_one_int(db, &PAYMENTS_WAITING,
+                   DB_ARGS(db_uuid(order_id), db_text(kind ? slice_from(kind) : SLICE_ABSENT)), &count);
     *is_waiting = count > 0;
     return result == DB_ROW ? DB_DONE : DB_ERROR;
 }
@@ -404,20 +393,11 @@ DB_STATEMENT(PAYMENT_ASKED) = {
     .params = {DB_UUID, DB_TIME},
 };
 
-/* Its products show more stock from now on. */
 static void drop_products(const struct services *services, struct db *db, const struct reconciliation *one)
 {
     struct order order;
-    if (services->cache == NULL || order_read(db, one->arena, one->order_id, &order) != DB_ROW)
-        return;
-    cache_drop_tag(services->cache, SLICE("products"));
-    struct stock_line *lines = NULL;
-    size_t count = order_stock_lines(one->arena, &order, &lines);
-    for (size_t i = 0; i < count; i++) {
-        char id[UUID_TEXT_LEN];
-        uuid_format(lines[i].product_id, id);
-        cache_drop_tag(services->cache, arena_format(one->arena, "product:%.*s", UUID_TEXT_LEN, id));
-    }
+    if (services->cache != NULL && order_read(db, one->arena, one->order_id, &order) == DB_ROW)
+        order_drop_products_now(services->cache, one->arena, &order);
 }
 
 /* Asks the provider about one started row. A refund is simply sent again: its key makes that safe. */

@@ -276,25 +276,13 @@ static enum http_status refuse_transition(struct response *response, const struc
                    fulfillment_status_name(order->fulfillment_status));
 }
 
-/* Every line's product shows another stock now, and what was sold out may be back in lists. */
-static void drop_products(struct request *request, struct response *response, const struct order *order)
-{
-    response_drop(response, "products");
-    struct stock_line *lines = NULL;
-    size_t count = order_stock_lines(request->arena, order, &lines);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || !uuid_equals(lines[i].product_id, lines[i - 1].product_id))
-            response_drop_id(response, "product", lines[i].product_id);
-    }
-}
-
 /* A provider that was asked for the money may still say no: the shop waits for its answer. 0, or the refusal.
  */
 static enum http_status refuse_while_charging(struct request *request, struct response *response,
                                               const struct order *order)
 {
     bool is_waiting = false;
-    enum db_result result = charge_is_waiting(request->db, order->id, &is_waiting);
+    enum db_result result = payment_is_waiting(request->db, order->id, "payment", &is_waiting);
     if (result != DB_DONE)
         return problem_database(response, result);
     if (!is_waiting)
@@ -392,7 +380,7 @@ enum http_status order_ship(struct request *request, struct response *response)
     refusal = parcel_send(request, response, input, &order);
     if (refusal != 0)
         return refusal;
-    drop_products(request, response, &order);
+    order_drop_products(response, &order);
     return order_answer(request, response, &order, HTTP_STATUS_OK);
 }
 
@@ -440,7 +428,7 @@ static enum http_status refuse_payment(struct request *request, struct response 
     if (amount->amount_minor < 1)
         return problem_field(response, "amount.amount", "MIN", "must be at least 1");
     bool is_waiting = false;
-    enum db_result result = payment_is_waiting(request->db, order->id, &is_waiting);
+    enum db_result result = payment_is_waiting(request->db, order->id, NULL, &is_waiting);
     if (result != DB_DONE)
         return problem_database(response, result);
     bool is_payable = order->payment_status == PAYMENT_STATUS_PENDING ||
@@ -705,7 +693,7 @@ enum http_status order_cancel(struct request *request, struct response *response
     if (status == 0)
         status = reversal_answer(reversal, HTTP_STATUS_OK);
     if (!reversal->is_replay)
-        drop_products(request, response, &reversal->order); /* last: a problem would clear it */
+        order_drop_products(response, &reversal->order); /* last: a problem would clear it */
     return status;
 }
 
@@ -745,20 +733,6 @@ static enum db_result order_expire(struct db *db, void *arg)
                             SLICE("Not paid in time"), expiry->now_ms);
 }
 
-/* Its products show more stock from now on. */
-static void expiry_drop_products(struct cache *cache, const struct expiry *expiry)
-{
-    struct stock_line *lines = NULL;
-    size_t count = cache == NULL ? 0 : order_stock_lines(expiry->arena, &expiry->order, &lines);
-    if (cache != NULL)
-        cache_drop_tag(cache, SLICE("products"));
-    for (size_t i = 0; i < count; i++) {
-        char id[UUID_TEXT_LEN];
-        uuid_format(lines[i].product_id, id);
-        cache_drop_tag(cache, arena_format(expiry->arena, "product:%.*s", UUID_TEXT_LEN, id));
-    }
-}
-
 enum db_result orders_expire(const struct services *services, struct db *db, struct arena *arena,
                              int64_t now_ms, int64_t limit, int64_t *expired)
 {
@@ -780,7 +754,7 @@ enum db_result orders_expire(const struct services *services, struct db *db, str
             result = one;
         if (one == DB_DONE) {
             (*expired)++;
-            expiry_drop_products(services->cache, &expiry);
+            order_drop_products_now(services->cache, arena, &expiry.order);
         }
     }
     return result;

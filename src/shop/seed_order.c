@@ -334,27 +334,6 @@ static enum db_result take(struct journey *journey, enum step step)
 
 /* ---- placing ---- */
 
-static struct slice address_json(struct arena *arena, const struct address_input *address)
-{
-    struct buf text;
-    struct json_writer json;
-    buf_init(&text, arena);
-    json_init(&json, &text);
-    json_object_begin(&json);
-    json_field_string(&json, "firstName", address->first_name);
-    json_field_string(&json, "lastName", address->last_name);
-    json_field_string(&json, "company", address->company);
-    json_field_string(&json, "address1", address->address1);
-    json_field_string(&json, "address2", address->address2);
-    json_field_string(&json, "city", address->city);
-    json_field_string(&json, "province", address->province);
-    json_field_string(&json, "zip", address->zip);
-    json_field_string(&json, "country", address->country);
-    json_field_string(&json, "phone", address->phone);
-    json_object_end(&json);
-    return buf_slice(&text);
-}
-
 /* The contract's OrderItem list; *subtotal_minor is its sum. */
 static struct slice items_json(struct journey *journey, struct slice currency, int64_t *subtotal_minor)
 {
@@ -368,19 +347,19 @@ static struct slice items_json(struct journey *journey, struct slice currency, i
     for (size_t i = 0; i < seed->line_count; i++) {
         const struct seed_line *line = &seed->lines[i];
         const struct product_variant *variant = &line->product->variants[line->variant];
-        int64_t total_minor = variant->price_minor * line->quantity;
-        *subtotal_minor += total_minor;
-        json_object_begin(&json);
-        json_field_uuid(&json, "id", seed_uuid_v7(journey->random, seed->placed_at_ms));
-        json_field_uuid(&json, "variantId", variant->id);
-        json_field_uuid(&json, "productId", line->product->id);
-        json_field_string(&json, "name", line->product->name);
-        json_field_string(&json, "sku", variant->sku);
-        json_field_raw(&json, "options", variant->options);
-        json_field_int(&json, "quantity", line->quantity);
-        json_field_money(&json, "unitPrice", variant->price_minor, currency);
-        json_field_money(&json, "totalPrice", total_minor, currency);
-        json_object_end(&json);
+        *subtotal_minor += variant->price_minor * line->quantity;
+        order_item_write(&json,
+                         &(struct order_item){
+                             .id = seed_uuid_v7(journey->random, seed->placed_at_ms),
+                             .variant_id = variant->id,
+                             .product_id = line->product->id,
+                             .name = line->product->name,
+                             .sku = variant->sku,
+                             .options = variant->options,
+                             .quantity = line->quantity,
+                             .price_minor = variant->price_minor,
+                         },
+                         currency);
     }
     json_array_end(&json);
     return buf_slice(&text);
@@ -412,9 +391,10 @@ static void order_fill(struct journey *journey, const struct shop_settings *sett
         .tax_minor = totals.tax_minor,
         .total_minor = totals.total_minor,
         .items = items,
-        .shipping_address = address_json(journey->arena, seed->shipping_address),
-        .billing_address = seed->billing_address != NULL ? address_json(journey->arena, seed->billing_address)
-                                                         : SLICE_ABSENT,
+        .shipping_address = order_address_json(journey->arena, seed->shipping_address),
+        .billing_address = seed->billing_address != NULL
+                               ? order_address_json(journey->arena, seed->billing_address)
+                               : SLICE_ABSENT,
         .shipping_method = slice_from(shipping_method_name(seed->shipping_method)),
         .payment_method = LIVES[seed->life].pays_later ? SLICE("manual") : SLICE("test"),
         .customer_notes = seed->customer_notes,
