@@ -18,10 +18,6 @@
  * once for many. */
 #define PASS_FRAMES 1000
 #define PASS_INTERVAL_MS 1000
-/* What the lane copies itself: 16 MiB at most, or all when the log is eight times too long. After a long read
- * has held the log back there is more to copy than the lane may be kept for; the thread goes first then. */
-#define RESTART_FRAMES_MAX 4096
-#define RESTART_BYTES_URGENT (8 * (int64_t)WAL_RESTART_BYTES)
 /* How long the lane waits for readers of the log, and how long it leaves it alone after it waited in vain:
  * the pause doubles. */
 #define RESTART_WAIT_MS 10
