@@ -71,3 +71,18 @@
 #define CACHE_BYTES_DEFAULT ((size_t)64 << 20)
 #define CACHE_ENTRY_BYTES_MAX ((size_t)256 << 10)
 #define CACHE_TAGS_MAX 128 /* a page of 100 products and its list */
+
+/* Redis */
+#define REDIS_TIMEOUT_MS_DEFAULT 250
+#define REDIS_BACKOFF_MS_MIN 50
+#define REDIS_BACKOFF_MS_MAX 1000
+#define REDIS_SILENCE_MS_MAX 2000 /* a subscription that hears nothing for so long is dead */
+#define REDIS_NODES_MAX 64        /* of a Cluster, replicas not counted */
+#define REDIS_CONNECTIONS_MAX 32  /* to each node */
+#define REDIS_REDIRECTIONS_MAX 5  /* rounds of one call, when keys move */
+#define REDIS_PIPELINE_MAX 1024   /* commands of one call */
+#define REDIS_WORDS_MAX 64        /* of one command */
+#define REDIS_REQUEST_BYTES_MAX ((size_t)8 << 20)
+#define REDIS_REPLY_BYTES_MAX ((size_t)16 << 20)
+#define REDIS_URL_BYTES_MAX 2048
+#define REDIS_PREFIX_BYTES_MAX 64
