@@ -71,6 +71,13 @@
 #define CACHE_BYTES_DEFAULT ((size_t)64 << 20)
 #define CACHE_ENTRY_BYTES_MAX ((size_t)256 << 10)
 #define CACHE_TAGS_MAX 128 /* a page of 100 products and its list */
+#define CACHE_TAG_BYTES_MAX 200
+#define CACHE_SHARED_SECONDS_MAX 86400 /* in Redis */
+#define CACHE_FILLS_QUEUED_MAX 512     /* for Redis; more are forgotten */
+#define CACHE_FILLS_QUEUED_BYTES_MAX ((size_t)16 << 20)
+#define CACHE_DROPS_QUEUED_MAX 4096 /* tags for the other servers; more become one flush */
+#define CACHE_PEERS_MAX 256         /* servers whose messages are counted */
+#define CACHE_FAREWELL_MS 1000
 
 /* Redis */
 #define REDIS_TIMEOUT_MS_DEFAULT 250
