@@ -2,23 +2,18 @@
 // else ever is.
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { binary } from "./paths.ts";
+import { temporaryFolder, track } from "./processes.ts";
+
+export { eventually, temporaryFolder } from "./processes.ts";
 
 const START_MS = 30_000; // bounds, not expectations: a sanitizer build on a busy machine is slow
 const STOP_MS = 25_000;
 const COMMAND_MS = 60_000;
-
-const running = new Set<ChildProcess>();
-const folders = new Set<string>();
-process.on("exit", () => {
-    for (const child of running) child.kill("SIGKILL");
-    for (const folder of folders) removeFolder(folder);
-});
-for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => process.exit(1)); // so that the above happens
 
 export interface ServerOptions {
     data?: string;                   // default: a new folder, removed when the server is disposed of
@@ -45,19 +40,6 @@ function environment(extra: Record<string, string> = {}): Record<string, string>
     return { ...env, SOUK_RATE_LIMIT: "off", SOUK_TEST_PAYMENTS: "on", SOUK_LOG: "error", ...extra };
 }
 
-function removeFolder(folder: string): void {
-    folders.delete(folder);
-    if (process.env.SOUK_KEEP) console.error(`kept ${folder}`);
-    else rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
-}
-
-/** A new empty folder; `release` removes it (the end of the process does, at the latest), unless SOUK_KEEP is set. */
-export function temporaryFolder(): { folder: string; release: () => void } {
-    const folder = mkdtempSync(path.join(os.tmpdir(), "souk-test-"));
-    folders.add(folder);
-    return { folder, release: () => removeFolder(folder) };
-}
-
 /** Runs one souk command to its end. */
 export function souk(data: string, args: string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<CommandResult> {
     const child = spawn(binary, [...args, "--data", data], {
@@ -65,7 +47,7 @@ export function souk(data: string, args: string[], options: { input?: string; en
         env: environment(options.env),
         stdio: ["pipe", "pipe", "pipe"],
     });
-    running.add(child);
+    track(child);
     const late = setTimeout(() => child.kill("SIGKILL"), COMMAND_MS);
     let stdout = "";
     let stderr = "";
@@ -77,7 +59,6 @@ export function souk(data: string, args: string[], options: { input?: string; en
         child.once("error", reject);
         child.once("close", (code) => {
             clearTimeout(late);
-            running.delete(child);
             resolve({ code: code ?? -1, stdout, stderr });
         });
     });
@@ -123,7 +104,7 @@ export class Server {
             env: environment({ ...this.options.env, ...env }),
             stdio: ["ignore", "pipe", "pipe"],
         });
-        running.add(child);
+        track(child);
         this.child = child;
         this.ending = undefined;
         this.stdout = "";
@@ -134,7 +115,6 @@ export class Server {
         this.exit = new Promise((resolve, reject) => {
             child.once("error", reject);
             child.once("close", (code, signal) => {
-                running.delete(child);
                 this.child = undefined;
                 end.exit = { code, signal };
                 resolve(end.exit);
@@ -254,14 +234,3 @@ export function sqlNumber(file: string, statement: string): number {
 
 /** A UUID as the literal of its 16 bytes. */
 export const uuidBlob = (id: string): string => `x'${id.replaceAll("-", "")}'`;
-
-/** Waits until `check` answers something; bounded. */
-export async function eventually<T>(what: string, check: () => Promise<T | undefined | false> | T | undefined | false, withinMs = 10_000): Promise<T> {
-    const deadline = Date.now() + withinMs;
-    for (;;) {
-        const value = await check();
-        if (value !== undefined && value !== false) return value;
-        if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms`);
-        await sleep(25);
-    }
-}
