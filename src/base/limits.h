@@ -61,6 +61,7 @@
 #define SORT_KEY_BYTES_MAX 200 /* of a name; it must fit into a cursor */
 
 /* database */
+#define DATABASE_TIMEOUT_MS_DEFAULT 5000
 #define DB_PARAMS_MAX 32
 #define DB_COLUMNS_MAX 48
 #define DB_STATEMENTS_CACHED 256 /* prepared statements a connection keeps */

@@ -38,7 +38,11 @@ bool cli_config(const struct args *args, struct config *config)
 struct store *cli_store_create(const struct args *args, const struct config *config)
 {
     struct slice complaint;
-    const struct store_options options = {.url = config->database_url};
+    const struct store_options options = {
+        .url = config->database_url,
+        .timeout_ms = config->database_timeout_ms,
+        .is_unprepared = !config->database_prepare,
+    };
     struct store *store = store_open(&options, args->arena, &complaint);
     if (store == NULL)
         cli_fail(args, EXIT_FAILED, complaint);

@@ -3,7 +3,7 @@
  * result. */
 #include "data/db_private.h"
 
-static const struct db_driver *const drivers[] = {&sqlite_driver};
+static const struct db_driver *const drivers[] = {&sqlite_driver, &postgres_driver};
 
 /* The linker gathers what DB_STATEMENT put into the section "db_statements" between these two. Weak, since a
  * program without any statement has no such section. */
@@ -254,7 +254,7 @@ struct store *store_open(const struct store_options *options, struct arena *aren
         if (slice_starts_with(options->url, slice_from(drivers[i]->scheme)))
             return drivers[i]->open(options, arena, complaint);
     /* The URL itself is not shown: it may hold a password. */
-    *complaint = SLICE("DATABASE_URL: must begin with sqlite: and name a file, as in sqlite:./data/souk.db");
+    *complaint = SLICE("DATABASE_URL: must be sqlite:PATH, as in sqlite:./data/souk.db, or postgresql://...");
     return NULL;
 }
 

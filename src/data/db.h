@@ -1,5 +1,5 @@
 /* The seam between the shop and its database: a handful of verbs on statements. Two drivers stand behind it
- * (SQLite, later PostgreSQL); nothing above this header knows which.
+ * (SQLite, PostgreSQL); nothing above this header knows which.
  *
  * SQL is written once, in the subset that both engines share: $1..$n for parameters, RETURNING, ON CONFLICT,
  * read-only CTEs, window functions, row-value comparison. No casts, no now(), no data-modifying CTE. A
@@ -207,7 +207,9 @@ struct lane;
 enum db_engine { DB_SQLITE, DB_POSTGRES };
 
 struct store_options {
-    struct slice url;       /* sqlite:PATH */
+    struct slice url;       /* sqlite:PATH, postgresql://... */
+    int64_t timeout_ms;     /* PostgreSQL: to connect, and for each statement; 0: the default */
+    bool is_unprepared;     /* PostgreSQL: prepare no statements, as behind pgbouncer in transaction mode */
     size_t connections_max; /* readers at once; 0: no limit */
 };
 
@@ -245,6 +247,6 @@ struct lane_job {
 bool store_submit(struct store *store, struct lane_job *job);
 /* Whether writes go through a lane (SQLite) or a worker's own connection (PostgreSQL). */
 bool store_has_lane(const struct store *store);
-/* Whether a point read may run on an I/O thread: the data lies in this process. Where it does not (PostgreSQL)
- * every statement waits for another machine, and only workers may call the database. */
+/* Whether a point read may run on an I/O thread: the data lies in this process. Where it does not
+ * (PostgreSQL) every statement waits for another machine, and only workers may call the database. */
 bool store_reads_inline(const struct store *store);

@@ -1,6 +1,5 @@
 /* What stands between the verbs of db.h and the engines: a driver is one table of functions. db.c checks
- * arguments and dispatches; nothing above db.h includes this. The PostgreSQL driver adds a table of its own
- * and a line in db.c. */
+ * arguments and dispatches; nothing above db.h includes this. */
 #pragma once
 
 #include "data/db.h"
@@ -91,5 +90,6 @@ struct db_driver {
 };
 
 extern const struct db_driver sqlite_driver;
+extern const struct db_driver postgres_driver;
 
 size_t db_types_count(const enum db_type *types);

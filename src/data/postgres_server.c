@@ -1,0 +1,120 @@
+/* Reaching a PostgreSQL server: how a connection is asked for, and the breaker that keeps a dead server from
+ * holding every thread for a whole timeout. */
+#include "data/postgres_private.h"
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/metrics.h"
+
+#include <stdio.h>
+
+#define REFUSAL_US INT64_C(250000) /* after a failure nobody tries again for so long */
+#define KEYWORDS_MAX 12
+
+static struct metric CONNECTS =
+    METRIC("souk_postgres_connects_total", "Connections opened to PostgreSQL", NULL, METRIC_COUNTER);
+static struct metric CONNECT_FAILURES = METRIC("souk_postgres_connect_failures_total",
+                                               "Connections to PostgreSQL that failed", NULL, METRIC_COUNTER);
+
+/* The newest line of libpq's complaint, without its newline. */
+static void log_failure(const char *what, const PGconn *pg)
+{
+    struct slice text = slice_trim(slice_from(PQerrorMessage(pg)));
+    struct log_line line;
+    if (!log_enabled(LOG_ERROR))
+        return;
+    log_begin(&line, LOG_ERROR, what);
+    log_string(&line, "reason", text);
+    log_end(&line);
+}
+
+static void ignore_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
+struct keywords {
+    const char *names[KEYWORDS_MAX + 1];
+    const char *values[KEYWORDS_MAX + 1];
+    size_t count;
+};
+
+static void keyword(struct keywords *keywords, const char *name, const char *value)
+{
+    CHECK(keywords->count < KEYWORDS_MAX);
+    keywords->names[keywords->count] = name;
+    keywords->values[keywords->count++] = value;
+}
+
+/* What stands before the URL is a default, which the URL overrides; what stands behind it is ours to say. */
+static PGconn *connect_with(const struct postgres_server *server, const char *options)
+{
+    struct keywords keywords = {.count = 0};
+    char seconds[24];
+    char milliseconds[24];
+    snprintf(seconds, sizeof(seconds), "%lld",
+             (long long)(server->timeout_ms < 2000 ? 2 : (server->timeout_ms + 999) / 1000));
+    snprintf(milliseconds, sizeof(milliseconds), "%lld", (long long)server->timeout_ms);
+    keyword(&keywords, "application_name", "souk");
+    keyword(&keywords, "connect_timeout", seconds);
+    keyword(&keywords, "tcp_user_timeout", milliseconds);
+    keyword(&keywords, "keepalives_idle", "10");
+    keyword(&keywords, "keepalives_interval", "5");
+    keyword(&keywords, "keepalives_count", "2");
+    keyword(&keywords, "target_session_attrs", server->session_attributes);
+    if (options != NULL)
+        keyword(&keywords, "options", options);
+    keyword(&keywords, "dbname", server->url);
+    keyword(&keywords, "client_encoding", "UTF8");
+    PGconn *pg = PQconnectdbParams(keywords.names, keywords.values, 1);
+    CHECK(pg != NULL);
+    PQsetNoticeReceiver(pg, ignore_notice, NULL);
+    metric_add(PQstatus(pg) == CONNECTION_OK ? &CONNECTS : &CONNECT_FAILURES, 1);
+    return pg;
+}
+
+/* A pooler knows no options; there the deadline of each round trip is the client's alone. */
+static PGconn *connect_limited(const struct postgres_server *server)
+{
+    char options[160];
+    snprintf(options, sizeof(options),
+             "-c statement_timeout=%lld -c lock_timeout=%lld -c idle_in_transaction_session_timeout=%lld",
+             (long long)server->timeout_ms, (long long)server->timeout_ms, (long long)server->timeout_ms * 2);
+    return connect_with(server, server->is_prepared ? options : NULL);
+}
+
+PGconn *postgres_server_connect(struct postgres_server *server)
+{
+    bool was_refused = clock_monotonic_us() < atomic_load(&server->refused_until_us);
+    bool is_after_failure = atomic_load(&server->refused_until_us) != 0;
+    if (was_refused || (is_after_failure && atomic_exchange(&server->is_being_tried, true)))
+        return NULL;
+    PGconn *pg = connect_limited(server);
+    bool is_good =
+        PQstatus(pg) == CONNECTION_OK && PQsetnonblocking(pg, 1) == 0 && PQenterPipelineMode(pg) == 1;
+    if (is_good) {
+        atomic_store(&server->refused_until_us, 0);
+    } else {
+        log_failure("PostgreSQL cannot be reached", pg);
+        atomic_store(&server->refused_until_us,
+                     clock_monotonic_us() + REFUSAL_US + (int64_t)(random_u64() % REFUSAL_US));
+        PQfinish(pg);
+    }
+    if (is_after_failure)
+        atomic_store(&server->is_being_tried, false);
+    return is_good ? pg : NULL;
+}
+
+PGconn *postgres_server_connect_service(struct postgres_server *server, struct arena *arena,
+                                        struct slice *complaint)
+{
+    PGconn *pg = connect_with(server, NULL);
+    if (PQstatus(pg) == CONNECTION_OK)
+        return pg;
+    struct slice reason = slice_trim(slice_from(PQerrorMessage(pg)));
+    *complaint = arena_format(arena, "PostgreSQL cannot be reached: %.*s", SLICE_ARG(reason));
+    PQfinish(pg);
+    return NULL;
+}
