@@ -1,0 +1,11 @@
+DROP TABLE media;
+DROP TABLE search_words;
+DROP TABLE product_search;
+DROP TABLE stock_movements;
+DROP TABLE variant_stock;
+DROP TABLE variants;
+DROP TABLE product_tags;
+DROP TABLE category_products;
+DROP TABLE product_documents;
+DROP TABLE products;
+DROP TABLE categories;
