@@ -1,0 +1,320 @@
+/* What is PostgreSQL's alone: transactions that run again, lost connections, the breaker, time-outs, life
+ * without prepared statements. What both engines share is tested by db_test.c on each. */
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "data/db_private.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+DB_STATEMENT(COUNTERS) = {
+    .sql = "CREATE TABLE counters (id bigint PRIMARY KEY, value bigint NOT NULL CHECK (value >= 0))",
+};
+DB_STATEMENT(COUNTER_ADD) = {
+    .sql = "INSERT INTO counters (id, value) VALUES ($1, $2)",
+    .params = {DB_INT, DB_INT},
+};
+DB_STATEMENT(COUNTER_VALUE) = {
+    .sql = "SELECT value FROM counters WHERE id = $1",
+    .params = {DB_INT},
+    .columns = {DB_INT},
+};
+DB_STATEMENT(COUNTER_SET) = {
+    .sql = "UPDATE counters SET value = $2 WHERE id = $1",
+    .params = {DB_INT, DB_INT},
+};
+DB_STATEMENT(COUNTER_SUM) = {
+    .sql = "SELECT COALESCE(SUM(value), 0) FROM counters",
+    .columns = {DB_INT},
+};
+DB_STATEMENT(SLEEP) = {
+    .sql = "SELECT COUNT(*) FROM pg_sleep(10)",
+    .columns = {DB_INT},
+};
+DB_STATEMENT(CUT_OTHERS) = {
+    .sql = "SELECT COUNT(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+           " WHERE pid <> pg_backend_pid() AND datname = current_database()) AS ended",
+    .columns = {DB_INT},
+};
+DB_STATEMENT(PREPARED_COUNT) = {
+    .sql = "SELECT COUNT(*) FROM pg_prepared_statements",
+    .columns = {DB_INT},
+};
+
+struct fixture {
+    struct arena arena;
+    char admin[512], url[600], name[64];
+    struct store *store;
+    struct db *db;
+};
+
+static struct store *open_store(struct fixture *fixture, const char *url, int64_t timeout_ms,
+                                bool is_unprepared)
+{
+    struct slice complaint = SLICE_ABSENT;
+    struct store *store = store_open(&(struct store_options){.url = slice_from(url),
+                                                             .timeout_ms = timeout_ms,
+                                                             .is_unprepared = is_unprepared},
+                                     &fixture->arena, &complaint);
+    if (store == NULL)
+        fail_msg("%.*s", SLICE_ARG(complaint));
+    return store;
+}
+
+/* Runs words of this test's own on the server's first database. */
+static void administer(struct fixture *fixture, const char *sql)
+{
+    struct store *store = open_store(fixture, fixture->admin, 20000, true);
+    struct db *db = store_connect(store);
+    struct db_built built;
+    enum db_type none[] = {DB_END};
+    db_built_init(&built, none);
+    db_built_add(&built, sql, DB_NO_ARGS);
+    assert_int_equal(db_next(db_query_built(db, &built)), DB_DONE);
+    store_disconnect(db);
+    store_close(store);
+}
+
+/* The server's URL with another database in its path. */
+static void url_of(const char *admin, const char *name, char *url, size_t size)
+{
+    const char *query = strchr(admin, '?');
+    const char *host = strstr(admin, "://") + 3;
+    const char *path = strchr(host, '/');
+    size_t end = path != NULL    ? (size_t)(path - admin)
+                 : query != NULL ? (size_t)(query - admin)
+                                 : strlen(admin);
+    snprintf(url, size, "%.*s/%s%s", (int)end, admin, name, query != NULL ? query : "");
+}
+
+static int begin(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    const char *admin = getenv("SOUK_TEST_POSTGRES");
+    *state = fixture;
+    crypto_start();
+    log_start(getenv("SOUK_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
+    if (admin == NULL)
+        fail_msg("SOUK_TEST_POSTGRES is not set: run this by scripts/unit, which starts a PostgreSQL");
+    assert_true(arena_init(&fixture->arena, (size_t)16 << 20));
+    snprintf(fixture->admin, sizeof(fixture->admin), "%s", admin);
+    snprintf(fixture->name, sizeof(fixture->name), "souk_driver_%016llx", (unsigned long long)random_u64());
+    url_of(admin, fixture->name, fixture->url, sizeof(fixture->url));
+    administer(fixture, arena_format(&fixture->arena, "CREATE DATABASE %s", fixture->name).ptr);
+    fixture->store = open_store(fixture, fixture->url, 2000, false);
+    fixture->db = store_connect(fixture->store);
+    assert_int_equal(db_run(fixture->db, &COUNTERS, DB_NO_ARGS), DB_DONE);
+    for (int64_t id = 1; id <= 2; id++)
+        assert_int_equal(db_run(fixture->db, &COUNTER_ADD, DB_ARGS(db_int(id), db_int(0))), DB_DONE);
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct fixture *fixture = *state;
+    store_disconnect(fixture->db);
+    store_close(fixture->store);
+    administer(fixture, arena_format(&fixture->arena, "DROP DATABASE %s WITH (FORCE)", fixture->name).ptr);
+    arena_release(&fixture->arena);
+    free(fixture);
+    return 0;
+}
+
+static int64_t value_of(struct db *db, int64_t id)
+{
+    int64_t value = -1;
+    assert_int_equal(db_one_int(db, &COUNTER_VALUE, DB_ARGS(db_int(id)), &value), DB_ROW);
+    return value;
+}
+
+/* Reads the value and writes one more: without SERIALIZABLE, or without running again, increments are lost.
+ */
+static enum db_result increment(struct db *db, void *arg)
+{
+    int64_t value;
+    (void)arg;
+    enum db_result result = db_one_int(db, &COUNTER_VALUE, DB_ARGS(db_int(1)), &value);
+    if (result != DB_ROW)
+        return result;
+    return db_change(db, &COUNTER_SET, DB_ARGS(db_int(1), db_int(value + 1)));
+}
+
+#define THREADS 6
+#define INCREMENTS 25
+
+static void *increment_many(void *arg)
+{
+    struct db *db = store_connect(arg);
+    intptr_t done = 0;
+    for (int i = 0; i < INCREMENTS; i++)
+        done += db_transaction(db, increment, NULL) == DB_DONE;
+    store_disconnect(db);
+    return (void *)done;
+}
+
+static void no_increment_is_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store *store = open_store(fixture, fixture->url, 60000, false);
+    pthread_t threads[THREADS];
+    int64_t done = 0;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, increment_many, store), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *count;
+        pthread_join(threads[i], &count);
+        done += (intptr_t)count;
+    }
+    store_close(store);
+    assert_int_equal(done, THREADS * INCREMENTS);
+    assert_int_equal(value_of(fixture->db, 1), THREADS * INCREMENTS);
+}
+
+static enum db_result cut_itself_once(struct db *db, void *arg)
+{
+    int *runs = arg;
+    enum db_result result = db_change(db, &COUNTER_SET, DB_ARGS(db_int(2), db_int(7)));
+    if (result != DB_DONE || (*runs)++ > 0)
+        return result;
+    struct db *other = store_connect(db->store);
+    int64_t ended;
+    assert_int_equal(db_one_int(other, &CUT_OTHERS, DB_NO_ARGS, &ended), DB_ROW);
+    assert_true(ended > 0);
+    store_disconnect(other);
+    return db_change(db, &COUNTER_SET, DB_ARGS(db_int(1), db_int(7)));
+}
+
+static void a_transaction_whose_connection_broke_runs_again(void **state)
+{
+    struct fixture *fixture = *state;
+    int runs = 0;
+    assert_int_equal(db_transaction(fixture->db, cut_itself_once, &runs), DB_DONE);
+    assert_true(runs >= 2);
+    assert_int_equal(value_of(fixture->db, 2), 7);
+}
+
+static void a_read_on_a_dead_connection_is_asked_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db *other = store_connect(fixture->store);
+    int64_t ended;
+    assert_int_equal(value_of(fixture->db, 1), 0);
+    assert_int_equal(db_one_int(other, &CUT_OTHERS, DB_NO_ARGS, &ended), DB_ROW);
+    store_disconnect(other);
+    assert_int_equal(value_of(fixture->db, 1), 0);
+}
+
+static void a_statement_that_takes_too_long_is_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store *store = open_store(fixture, fixture->url, 300, false);
+    struct db *db = store_connect(store);
+    int64_t count;
+    int64_t began_us = clock_monotonic_us();
+    assert_int_equal(db_one_int(db, &SLEEP, DB_NO_ARGS, &count), DB_ERROR);
+    assert_true(clock_monotonic_us() - began_us < INT64_C(5000000));
+    assert_int_equal(value_of(db, 1), 0); /* the connection is good for the next */
+    store_disconnect(db);
+    store_close(store);
+}
+
+static void a_dead_server_is_an_error_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    /* Port 1 of this machine refuses. */
+    struct store *store = open_store(fixture, "postgresql://souk@127.0.0.1:1/souk", 1000, false);
+    struct db *db = store_connect(store);
+    int64_t value;
+    assert_false(store_is_ready(store));
+    int64_t began_us = clock_monotonic_us();
+    assert_int_equal(db_one_int(db, &COUNTER_VALUE, DB_ARGS(db_int(1)), &value), DB_ERROR);
+    assert_int_equal(db_transaction(db, increment, NULL), DB_ERROR);
+    assert_true(clock_monotonic_us() - began_us < INT64_C(4000000));
+    store_disconnect(db);
+    store_close(store);
+}
+
+static void a_wrong_url_is_told_without_its_password(void **state)
+{
+    struct fixture *fixture = *state;
+    struct slice complaint = SLICE_ABSENT;
+    struct store_options options = {.url = SLICE("postgresql://souk:geheim@[::1/souk")};
+    assert_null(store_open(&options, &fixture->arena, &complaint));
+    assert_true(slice_starts_with(complaint, SLICE("DATABASE_URL: must be postgresql://")));
+    assert_null(strstr(arena_copy(&fixture->arena, complaint).ptr, "geheim"));
+}
+
+static void without_prepared_statements_all_is_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store *store = open_store(fixture, fixture->url, 2000, true);
+    struct db *db = store_connect(store);
+    int64_t count;
+    assert_int_equal(db_transaction(db, increment, NULL), DB_DONE);
+    assert_int_equal(value_of(db, 1), 1);
+    assert_int_equal(db_one_int(db, &PREPARED_COUNT, DB_NO_ARGS, &count), DB_ROW);
+    assert_int_equal(count, 0);
+    store_disconnect(db);
+    store_close(store);
+}
+
+static void prepared_statements_are_bounded(void **state)
+{
+    struct fixture *fixture = *state;
+    static const enum db_type columns[] = {DB_INT, DB_END};
+    for (int i = 0; i < DB_STATEMENTS_CACHED + 40; i++) {
+        struct db_built built;
+        db_built_init(&built, columns);
+        db_built_add(&built, "SELECT value FROM counters WHERE id = $?", DB_ARGS(db_int(1)));
+        for (int k = 0; k < i; k++)
+            db_built_add(&built, " ", DB_NO_ARGS);
+        struct db_rows *rows = db_query_built(fixture->db, &built);
+        assert_int_equal(db_next(rows), DB_ROW);
+        assert_int_equal(db_get_int(rows, 0), 0);
+        db_close(rows);
+    }
+    int64_t count;
+    assert_int_equal(db_one_int(fixture->db, &PREPARED_COUNT, DB_NO_ARGS, &count), DB_ROW);
+    assert_true(count <= DB_STATEMENTS_CACHED);
+    assert_int_equal(value_of(fixture->db, 1), 0);
+}
+
+static void sums_of_every_size_are_integers(void **state)
+{
+    struct fixture *fixture = *state;
+    static const int64_t VALUES[] = {0,     1,        9999,      10000,
+                                     10001, 99990000, 100000000, INT64_C(1234567890123456789)};
+    for (size_t i = 0; i < sizeof(VALUES) / sizeof(VALUES[0]); i++) {
+        int64_t sum = -1;
+        assert_int_equal(db_change(fixture->db, &COUNTER_SET, DB_ARGS(db_int(1), db_int(VALUES[i]))),
+                         DB_DONE);
+        assert_int_equal(db_one_int(fixture->db, &COUNTER_SUM, DB_NO_ARGS, &sum), DB_ROW);
+        assert_int_equal(sum, VALUES[i]);
+    }
+}
+
+#define with_database(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_database(no_increment_is_lost),
+        with_database(a_transaction_whose_connection_broke_runs_again),
+        with_database(a_read_on_a_dead_connection_is_asked_again),
+        with_database(a_statement_that_takes_too_long_is_cut),
+        with_database(a_dead_server_is_an_error_at_once),
+        with_database(a_wrong_url_is_told_without_its_password),
+        with_database(without_prepared_statements_all_is_the_same),
+        with_database(prepared_statements_are_bounded),
+        with_database(sums_of_every_size_are_integers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
