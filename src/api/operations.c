@@ -710,17 +710,20 @@ static const struct operation operations[] = {
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_NONE,
         .priority = PRIORITY_BROWSE,
+        .needs_no_database = true,
     },
     {
         .name = "health_ready",
         .method = METHOD_GET,
         .path = "/health/ready",
         .handler = health_ready,
+        .choose_execution = health_ready_execution,
         .input = &health_ready_input_rule,
         .access = ACCESS_PUBLIC,
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_NONE,
-        .priority = PRIORITY_BROWSE,
+        .priority = PRIORITY_CHECKOUT,
+        .needs_no_database = true,
     },
     {
         .name = "metrics_get",
@@ -732,6 +735,7 @@ static const struct operation operations[] = {
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_READ,
         .priority = PRIORITY_BROWSE,
+        .needs_no_database = true,
         .is_bare = true,
     },
     {
@@ -744,6 +748,7 @@ static const struct operation operations[] = {
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_READ,
         .priority = PRIORITY_BROWSE,
+        .needs_no_database = true,
         .is_bare = true,
     },
     {
@@ -756,6 +761,7 @@ static const struct operation operations[] = {
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_READ,
         .priority = PRIORITY_BROWSE,
+        .needs_no_database = true,
         .is_bare = true,
     },
     {
@@ -768,6 +774,7 @@ static const struct operation operations[] = {
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_READ,
         .priority = PRIORITY_BROWSE,
+        .needs_no_database = true,
         .is_bare = true,
     },
     {
@@ -780,6 +787,7 @@ static const struct operation operations[] = {
         .execution = EXECUTION_INLINE,
         .rate_class = RATE_READ,
         .priority = PRIORITY_BROWSE,
+        .needs_no_database = true,
         .is_bare = true,
     },
     {

@@ -35,6 +35,7 @@
 #define WORKER_QUEUE_MAX 512
 #define PASSWORD_QUEUE_MAX 64
 #define LANE_QUEUE_MAX 4096
+#define FILL_WAITERS_MAX 64 /* requests that wait for one reply; further ones make it for themselves */
 #define LANE_BATCH_MAX 128
 #define READ_TRANSACTION_MS_MAX 1000
 

@@ -121,6 +121,8 @@ enum http_status settings_update(struct request *request, struct response *respo
 enum http_status health_live(struct request *request, struct response *response);
 /* GET /health/ready */
 enum http_status health_ready(struct request *request, struct response *response);
+/* asked after validation: inline or worker */
+enum execution health_ready_execution(const struct request *request);
 /* GET /metrics */
 enum http_status metrics_get(struct request *request, struct response *response);
 /* GET /openapi.json */

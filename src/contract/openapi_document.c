@@ -1183,14 +1183,15 @@ static const char document[] =
     "cription\":\"How each part is doing.\",\"type\":\"object\",\"required\":[\"status\",\"checks\"],\"additionalProperties\":fals"
     "e,\"properties\":{\"status\":{\"$ref\":\"#/components/schemas/HealthStatus\",\"description\":\"How the whole is doing.\"},"
     "\"checks\":{\"type\":\"object\",\"description\":\"How each part is doing, by name, such as `database`, `schema` and `wo"
-    "rkers`.\",\"additionalProperties\":{\"$ref\":\"#/components/schemas/HealthStatus\"}}}},\"Jwks\":{\"description\":\"A JSON "
-    "Web Key Set.\",\"type\":\"object\",\"required\":[\"keys\"],\"additionalProperties\":false,\"properties\":{\"keys\":{\"type\":\"a"
-    "rray\",\"items\":{\"$ref\":\"#/components/schemas/Jwk\"},\"description\":\"The keys, those to come and those just retire"
-    "d included.\"}}},\"Jwk\":{\"description\":\"A public RSA key (RFC 7517).\",\"type\":\"object\",\"required\":[\"kty\",\"use\",\"a"
-    "lg\",\"kid\",\"n\",\"e\"],\"additionalProperties\":false,\"properties\":{\"kty\":{\"type\":\"string\",\"enum\":[\"RSA\"],\"descripti"
-    "on\":\"The kind of key.\"},\"use\":{\"type\":\"string\",\"enum\":[\"sig\"],\"description\":\"For signatures.\"},\"alg\":{\"type\":\""
-    "string\",\"enum\":[\"RS256\"],\"description\":\"The algorithm.\"},\"kid\":{\"type\":\"string\",\"description\":\"Its name, as in"
-    " the header of a token.\"},\"n\":{\"type\":\"string\",\"description\":\"The modulus, base64url.\"},\"e\":{\"type\":\"string\",\""
-    "description\":\"The exponent, base64url.\"}}}}}}";
+    "rkers`; `cache` where several servers share theirs:\\nit is `degraded` while Redis is away, and what one of the"
+    "m edits is seen by the others a second later.\\n\",\"additionalProperties\":{\"$ref\":\"#/components/schemas/HealthSt"
+    "atus\"}}}},\"Jwks\":{\"description\":\"A JSON Web Key Set.\",\"type\":\"object\",\"required\":[\"keys\"],\"additionalPropertie"
+    "s\":false,\"properties\":{\"keys\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Jwk\"},\"description\":\"The k"
+    "eys, those to come and those just retired included.\"}}},\"Jwk\":{\"description\":\"A public RSA key (RFC 7517).\",\"t"
+    "ype\":\"object\",\"required\":[\"kty\",\"use\",\"alg\",\"kid\",\"n\",\"e\"],\"additionalProperties\":false,\"properties\":{\"kty\":{\""
+    "type\":\"string\",\"enum\":[\"RSA\"],\"description\":\"The kind of key.\"},\"use\":{\"type\":\"string\",\"enum\":[\"sig\"],\"descrip"
+    "tion\":\"For signatures.\"},\"alg\":{\"type\":\"string\",\"enum\":[\"RS256\"],\"description\":\"The algorithm.\"},\"kid\":{\"type\""
+    ":\"string\",\"description\":\"Its name, as in the header of a token.\"},\"n\":{\"type\":\"string\",\"description\":\"The modu"
+    "lus, base64url.\"},\"e\":{\"type\":\"string\",\"description\":\"The exponent, base64url.\"}}}}}}";
 
 const struct slice openapi_document = {document, sizeof(document) - 1};

@@ -1,8 +1,13 @@
 /* The pipeline, step by step. Each check answers 0 ("go on") or the status of the problem that it has
  * written.
  *
- * gateway_open takes the steps that need no body, check_before the others up to the handler;
- * gateway_execute.c runs the handler, gateway_finish.c makes the reply. */
+ * gateway_open takes the steps that need no body, gateway_handle the others up to the handler;
+ * gateway_execute.c runs the handler, gateway_fill.c lets one make the reply that many ask for,
+ * gateway_finish.c makes the reply.
+ *
+ * Threads of transports may touch memory, and a database that lies in this process (SQLite). Where it does
+ * not they leave the rest of the steps to a worker at the first one that asks it: one hop, whatever it asks.
+ */
 #include "http/gateway.h"
 
 #include "auth/session.h"
@@ -328,8 +333,19 @@ static struct slice cache_key_of(struct exchange *x)
     return key.overflow ? SLICE_ABSENT : buf_slice(&key);
 }
 
-/* The reply that the cache holds for this request. It stands before validation: only what was once valid was
- * kept, under the same words. Staff read fresh and may see more. */
+bool gateway_take_cached(struct exchange *x, struct slice packed)
+{
+    struct slice content_type;
+    if (!cached_reply_unpack(packed, &content_type, &x->etag, &x->reply.body))
+        return false;
+    x->response.content_type = content_type.ptr;
+    x->cache_state = CACHE_HIT;
+    x->status = HTTP_STATUS_OK;
+    return true;
+}
+
+/* The reply that this server's memory holds for this request. It stands before validation: only what was once
+ * valid was kept, under the same words. Staff read fresh and may see more. */
 static enum http_status look_up_cache(struct gateway *gateway, struct exchange *x)
 {
     const struct operation *operation = x->request.operation;
@@ -341,13 +357,8 @@ static enum http_status look_up_cache(struct gateway *gateway, struct exchange *
     if (slice_is_absent(x->cache_key))
         return GO_ON;
     struct slice packed;
-    struct slice content_type;
-    if (cache_get(cache, x->cache_key, x->arena, &packed, &x->cache_age_s) &&
-        cached_reply_unpack(packed, &content_type, &x->etag, &x->reply.body)) {
-        x->response.content_type = content_type.ptr;
-        x->cache_state = CACHE_HIT;
+    if (cache_get(cache, x->cache_key, x->arena, &packed, &x->cache_age_s) && gateway_take_cached(x, packed))
         return HTTP_STATUS_OK;
-    }
     x->cache_state = CACHE_MISS;
     x->cache_ticket = cache_ticket(cache); /* before anything is read */
     return GO_ON;
@@ -442,16 +453,27 @@ static enum http_status read_idempotency_key(struct exchange *x)
     return GO_ON;
 }
 
-/* The list of steps. */
-static enum http_status check_before(struct gateway *gateway, struct exchange *x)
+/* The list of steps: those that ask nobody outside of this process, ... */
+static enum http_status check_head(struct gateway *gateway, struct exchange *x)
 {
     enum http_status status;
     /* clang-format off */
     if ((status = check_rate_of_address(gateway, x)) ||
         (status = x->status) || /* what find_route said */
         (status = check_accept(x)) ||
-        (status = check_body(x)) ||
-        (status = authenticate(gateway, x)) ||
+        (status = check_body(x)))
+        return status;
+    /* clang-format on */
+    return GO_ON;
+}
+
+/* ... and from the one on that does when a token was sent: what the user may do now stands in the database.
+ */
+enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *x)
+{
+    enum http_status status;
+    /* clang-format off */
+    if ((status = authenticate(gateway, x)) ||
         (status = check_rate_of_user(gateway, x)) ||
         (status = authorize(x)) ||
         (status = parse_query(x)) ||
@@ -466,9 +488,15 @@ static enum http_status check_before(struct gateway *gateway, struct exchange *x
 
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
 {
-    x->status = check_before(gateway, x);
-    if (x->status == GO_ON && gateway_execute(gateway, x) == GATEWAY_PENDING)
+    x->status = check_head(gateway, x);
+    if (x->status == GO_ON && !gateway->reads_inline && !slice_is_absent(x->headers[HEADER_AUTHORIZATION])) {
+        gateway_hand_over(gateway, x);
         return GATEWAY_PENDING; /* another thread may own it already: it must not be touched */
+    }
+    if (x->status == GO_ON)
+        x->status = gateway_check_caller(gateway, x);
+    if (x->status == GO_ON && gateway_execute(gateway, x) == GATEWAY_PENDING)
+        return GATEWAY_PENDING;
     gateway_finish(gateway, x);
     return GATEWAY_ANSWERED;
 }
@@ -537,6 +565,7 @@ struct gateway *gateway_new(const struct services *services)
     struct gateway *gateway = calloc(1, sizeof(*gateway));
     CHECK(gateway != NULL);
     gateway->services = services;
+    gateway->reads_inline = store_reads_inline(services->store);
     gateway->router = router_new(&services->operations);
     if (services->config->rate_limit)
         gateway->throttle = throttle_new(services->config->rate_per_minute);
@@ -544,6 +573,8 @@ struct gateway *gateway_new(const struct services *services)
     pthread_mutex_init(&gateway->contexts_lock, NULL);
     for (size_t i = 0; i < FLIGHT_STRIPES; i++)
         pthread_mutex_init(&gateway->flights[i].lock, NULL);
+    for (size_t i = 0; i < FILL_STRIPES; i++)
+        pthread_mutex_init(&gateway->fills[i].lock, NULL);
     gateway_metrics_open(gateway);
     if (!pools_start(gateway)) {
         gateway_free(gateway);
@@ -569,6 +600,8 @@ void gateway_free(struct gateway *gateway)
     pthread_mutex_destroy(&gateway->contexts_lock);
     for (size_t i = 0; i < FLIGHT_STRIPES; i++)
         pthread_mutex_destroy(&gateway->flights[i].lock);
+    for (size_t i = 0; i < FILL_STRIPES; i++)
+        pthread_mutex_destroy(&gateway->fills[i].lock);
     router_free(gateway->router);
     throttle_free(gateway->throttle);
     free(gateway->metrics);

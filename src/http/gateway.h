@@ -59,6 +59,18 @@ struct flight {
     bool is_registered;
 };
 
+/* A reply that is being made for the cache (gateway_fill.c): the exchange that makes it, and those that wait
+ * for it. */
+struct fill {
+    bool is_registered;
+    bool is_refused; /* not even tried: the shop is too busy */
+    uint64_t hash;
+    struct fill *next;             /* in the gateway's table */
+    struct exchange *first, *last; /* what waits, oldest first */
+    struct exchange *next_waiting; /* of an exchange that waits */
+    unsigned waiting;
+};
+
 /* One exchange: filled by a transport, answered by the gateway. It and all it points to live in `arena`. */
 struct exchange {
     struct arena *arena;
@@ -99,7 +111,9 @@ struct exchange {
     struct throttle_verdict verdict;
     bool is_replay;
     bool is_finished;
+    bool is_suspended; /* given to another thread at least once */
     struct flight flight;
+    struct fill fill;
     struct worker_job worker_job;
     struct lane_job lane_job;
     int64_t queued_us;
@@ -125,7 +139,8 @@ void gateway_open(struct gateway *gateway, struct exchange *exchange);
 enum gateway_progress { GATEWAY_ANSWERED, GATEWAY_PENDING };
 
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *exchange);
-/* Renders the reply and does what waited for the commit. Nothing the second time. */
+/* Renders the reply and does what waited for the commit. Nothing the second time; a worker may have done it
+ * before `complete`. */
 void gateway_finish(struct gateway *gateway, struct exchange *exchange);
 /* Answers with a problem of the transport's own, finished. After gateway_open. */
 void gateway_refuse(struct gateway *gateway, struct exchange *exchange, enum problem_code code,

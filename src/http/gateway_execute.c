@@ -1,4 +1,5 @@
-/* Who runs the handler: this thread, a worker, the password pool or the write lane. */
+/* Who runs the handler: this thread, a worker, the password pool or the write lane. Where the database is on
+ * another machine, transports' threads run nothing that asks it. */
 #include "base/clock.h"
 #include "http/gateway_private.h"
 #include "http/idempotency.h"
@@ -9,8 +10,12 @@
 
 /* ---- each thread's connection ---- */
 
+/* Set on the threads of the pools. */
+static _Thread_local bool may_wait;
+
 struct db *gateway_thread_db(struct gateway *gateway)
 {
+    CHECK(gateway->reads_inline || may_wait);
     struct thread_context *context = pthread_getspecific(gateway->context_key);
     if (context == NULL) {
         context = calloc(1, sizeof(*context));
@@ -24,6 +29,13 @@ struct db *gateway_thread_db(struct gateway *gateway)
     if (context->db == NULL)
         context->db = store_connect(gateway->services->store);
     return context->db;
+}
+
+/* The one place where a read chooses. */
+struct db *gateway_read_db(struct gateway *gateway, const struct exchange *x)
+{
+    (void)x;
+    return gateway_thread_db(gateway);
 }
 
 void exchange_set_unavailable(struct exchange *x, const char *detail)
@@ -172,25 +184,37 @@ static void run_handler(struct exchange *x, struct db *db)
     CHECK(x->status >= 400 || x->response.problem_code == NULL);
 }
 
-/* Pages and keys that need no database are answered without one. */
 static bool has_database(struct exchange *x, struct db *db)
 {
-    if (db != NULL || x->request.operation->is_bare)
+    if (db != NULL)
         return true;
     exchange_set_unavailable(x, "The database cannot be reached; try again");
     return false;
 }
 
-/* In one snapshot. */
-static void run_read(struct exchange *x, struct db *db)
+/* Somebody may have made the reply since this thread's memory was asked: another request that was in the
+ * queue before, or another server. */
+static bool take_shared(struct exchange *x)
 {
+    struct slice packed;
+    return x->cache_state == CACHE_MISS &&
+           cache_get(x->gateway->services->cache, x->cache_key, x->arena, &packed, &x->cache_age_s) &&
+           gateway_take_cached(x, packed);
+}
+
+/* In one snapshot. */
+static void run_read(struct exchange *x)
+{
+    if (x->request.operation->needs_no_database) {
+        run_handler(x, NULL);
+        return;
+    }
+    struct db *db = gateway_read_db(x->gateway, x);
     if (!has_database(x, db))
         return;
-    if (db != NULL)
-        db_read_begin(db);
+    db_read_begin(db);
     run_handler(x, db);
-    if (db != NULL)
-        db_read_end(db);
+    db_read_end(db);
 }
 
 static enum db_result store_record_closure(struct db *db, void *arg)
@@ -229,10 +253,13 @@ static enum db_result run_transaction(struct db *db, void *arg)
 
 /* ---- handing over ---- */
 
-/* The end of what another thread did. The exchange is the transport's again and must not be touched. */
-static void conclude(struct exchange *x)
+void gateway_conclude(struct exchange *x)
 {
     flight_end(x);
+    /* What it changed is dropped, and what it read is kept, before anybody can ask for it again, and by this
+     * thread rather than by one that must not wait. */
+    if (!x->gateway->reads_inline)
+        gateway_finish(x->gateway, x);
     x->complete(x);
 }
 
@@ -251,50 +278,119 @@ static struct exchange *exchange_of_job(struct worker_job *job)
     return (struct exchange *)((char *)job - offsetof(struct exchange, worker_job));
 }
 
+static bool is_too_late(struct exchange *x)
+{
+    if (clock_monotonic_us() - x->queued_us <= WAIT_US_MAX)
+        return false;
+    exchange_set_unavailable(x, "The shop is busy; try again");
+    return true;
+}
+
+/* On a thread of a pool. */
+static void run(struct exchange *x)
+{
+    if (x->execution == EXECUTION_INLINE || x->execution == EXECUTION_WORKER) {
+        if (!take_shared(x))
+            run_read(x);
+        return;
+    }
+    struct db *db = gateway_thread_db(x->gateway);
+    if (!has_database(x, db))
+        return;
+    if (x->execution == EXECUTION_TRANSACTION)
+        after_transaction(x, db_transaction(db, run_transaction, x));
+    else
+        run_orchestrated(x, db);
+}
+
 static void worker_run(struct worker_job *job)
 {
     struct exchange *x = exchange_of_job(job);
-    struct db *db = gateway_thread_db(x->gateway);
-    if (clock_monotonic_us() - x->queued_us > WAIT_US_MAX) {
-        exchange_set_unavailable(x, "The shop is busy; try again");
-    } else if (x->execution == EXECUTION_TRANSACTION) {
-        if (has_database(x, db))
-            after_transaction(x, db_transaction(db, run_transaction, x));
-    } else if (x->execution == EXECUTION_WORKER) {
-        run_read(x, db);
-    } else {
-        run_orchestrated(x, db);
+    may_wait = true;
+    if (!is_too_late(x))
+        run(x);
+    gateway_conclude(x);
+}
+
+/* An exchange whose caller is not known yet. */
+static void worker_check(struct worker_job *job)
+{
+    struct exchange *x = exchange_of_job(job);
+    may_wait = true;
+    if (!is_too_late(x)) {
+        x->status = gateway_check_caller(x->gateway, x);
+        if (x->status == 0 && gateway_execute(x->gateway, x) == GATEWAY_PENDING)
+            return; /* another thread may own it already */
     }
-    conclude(x);
+    gateway_conclude(x);
 }
 
 static void lane_done(void *arg, enum db_result result, bool is_committed)
 {
     struct exchange *x = arg;
     after_transaction(x, is_committed ? result : DB_ERROR);
-    conclude(x);
+    gateway_conclude(x);
 }
 
-static void submit_to_lane(struct gateway *gateway, struct exchange *x)
+static void submit_to_lane(struct exchange *x)
 {
     x->lane_job = (struct lane_job){
         .run = run_transaction, .done = lane_done, .arg = x, .deadline_us = x->queued_us + WAIT_US_MAX};
-    if (store_submit(gateway->services->store, &x->lane_job))
+    if (store_submit(x->gateway->services->store, &x->lane_job))
         return;
     exchange_set_unavailable(x, "The shop is busy; try again");
-    conclude(x);
+    gateway_conclude(x);
 }
 
-static void submit_to_pool(struct workers *pool, struct exchange *x)
+static void submit_to_pool(struct workers *pool, struct exchange *x, void (*run_job)(struct worker_job *))
 {
     struct worker_job *evicted;
-    x->worker_job = (struct worker_job){.run = worker_run, .priority = x->request.operation->priority};
+    x->worker_job = (struct worker_job){.run = run_job, .priority = x->request.operation->priority};
     bool is_taken = workers_submit(pool, &x->worker_job, &evicted);
     struct exchange *refused = !is_taken ? x : evicted != NULL ? exchange_of_job(evicted) : NULL;
     if (refused != NULL) {
         exchange_set_unavailable(refused, "The shop is busy; try again");
-        conclude(refused);
+        refused->fill.is_refused = true;
+        gateway_conclude(refused);
     }
+}
+
+void gateway_submit(struct gateway *gateway, struct exchange *x)
+{
+    submit_to_pool(gateway->workers, x, worker_run);
+}
+
+/* Before it is anywhere where another thread may end it. */
+static void suspend(struct exchange *x)
+{
+    x->is_suspended = true;
+    x->queued_us = clock_monotonic_us();
+    if (x->suspend != NULL)
+        x->suspend(x);
+}
+
+void gateway_hand_over(struct gateway *gateway, struct exchange *x)
+{
+    suspend(x);
+    submit_to_pool(gateway->workers, x, worker_check);
+}
+
+enum place { PLACE_HERE, PLACE_WORKER, PLACE_PASSWORD, PLACE_LANE };
+
+static enum place place_of(const struct gateway *gateway, const struct exchange *x)
+{
+    switch (x->execution) {
+    case EXECUTION_INLINE:
+        return gateway->reads_inline || x->request.operation->needs_no_database ? PLACE_HERE : PLACE_WORKER;
+    case EXECUTION_TRANSACTION:
+        return store_has_lane(gateway->services->store) ? PLACE_LANE : PLACE_WORKER;
+    case EXECUTION_PASSWORD:
+        return PLACE_PASSWORD;
+    case EXECUTION_WORKER:
+    case EXECUTION_ORCHESTRATED:
+        break;
+    }
+    return PLACE_WORKER;
 }
 
 enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *x)
@@ -307,17 +403,26 @@ enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *
         response_header(&x->response, "Retry-After", SLICE("1"));
         return GATEWAY_ANSWERED;
     }
-    if (x->execution == EXECUTION_INLINE) {
-        run_read(x, gateway_thread_db(gateway));
+    enum place place = place_of(gateway, x);
+    if (place == PLACE_HERE) {
+        run_read(x);
         flight_end(x);
         return GATEWAY_ANSWERED;
     }
-    x->queued_us = clock_monotonic_us();
-    if (x->suspend != NULL)
-        x->suspend(x);
-    if (x->execution == EXECUTION_TRANSACTION && store_has_lane(gateway->services->store))
-        submit_to_lane(gateway, x);
-    else
-        submit_to_pool(x->execution == EXECUTION_PASSWORD ? gateway->password_workers : gateway->workers, x);
+    bool is_on_worker = x->is_suspended;
+    if (!is_on_worker)
+        suspend(x);
+    if (fill_join(x))
+        return GATEWAY_PENDING;
+    if (place == PLACE_LANE) {
+        submit_to_lane(x);
+    } else if (place == PLACE_PASSWORD) {
+        submit_to_pool(gateway->password_workers, x, worker_run);
+    } else if (is_on_worker) {
+        run(x);
+        return GATEWAY_ANSWERED;
+    } else {
+        gateway_submit(gateway, x);
+    }
     return GATEWAY_PENDING;
 }

@@ -1,5 +1,6 @@
 /* The reply: wrapping, `fields`, entity tag, headers, cache fill, then log and metrics. Runs on the
- * transport's thread, so that the lane spends no time on it. */
+ * transport's thread, so that the lane spends no time on it; where the database is on another machine, on the
+ * worker's. */
 #include "base/clock.h"
 #include "http/fields.h"
 #include "http/gateway_private.h"
@@ -395,4 +396,5 @@ void gateway_finish(struct gateway *gateway, struct exchange *x)
     int64_t duration_us = clock_monotonic_us() - x->started_us;
     write_log(x, duration_us);
     count_metrics(x, duration_us);
+    fill_end(x);
 }

@@ -1,5 +1,5 @@
 /* What the parts of the gateway share: gateway.c (the steps), gateway_execute.c (who runs the handler),
- * gateway_finish.c (the reply). Nobody else includes this. */
+ * gateway_fill.c (who waits for whom), gateway_finish.c (the reply). Nobody else includes this. */
 #pragma once
 
 #include "http/gateway.h"
@@ -26,8 +26,18 @@ struct flight_stripe {
     struct flight *first;
 };
 
+/* The replies that are being made for the cache, by their keys. */
+#define FILL_STRIPES 64
+struct fill_stripe {
+    pthread_mutex_t lock;
+    struct fill *first;
+};
+
 struct gateway {
     const struct services *services;
+    /* The threads of transports may read the database themselves. False: it is on another machine, and they
+     * touch neither it nor Redis. */
+    bool reads_inline;
     struct router *router;
     struct throttle *throttle; /* NULL: off */
     struct workers *workers;
@@ -36,6 +46,7 @@ struct gateway {
     pthread_mutex_t contexts_lock;
     struct thread_context *contexts;
     struct flight_stripe flights[FLIGHT_STRIPES];
+    struct fill_stripe fills[FILL_STRIPES];
     struct operation_metrics *unrouted;
     struct operation_metrics **metrics; /* one an operation of the table */
 };
@@ -43,11 +54,30 @@ struct gateway {
 /* Status 503 in place of whatever was to come: nothing happened, the client may try again. */
 void exchange_set_unavailable(struct exchange *exchange, const char *detail);
 
+/* The steps that may ask the database who is calling, and all that follow them up to the handler. */
+enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *exchange);
+/* Answers from what the cache holds: false when it cannot be taken apart. */
+bool gateway_take_cached(struct exchange *exchange, struct slice packed);
+
 /* This thread's connection, or NULL while the database cannot be reached. */
 struct db *gateway_thread_db(struct gateway *gateway);
+/* The one that this read may run on. */
+struct db *gateway_read_db(struct gateway *gateway, const struct exchange *exchange);
 
+/* Gives the exchange to a worker, which goes on with gateway_check_caller and gateway_execute. */
+void gateway_hand_over(struct gateway *gateway, struct exchange *exchange);
 /* Runs the handler, here or elsewhere, as the operation says. GATEWAY_ANSWERED: the status stands. */
 enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *exchange);
+/* Gives a suspended exchange whose steps are done to a worker. */
+void gateway_submit(struct gateway *gateway, struct exchange *exchange);
+/* The end of what another thread did. The exchange is the transport's again and must not be touched. */
+void gateway_conclude(struct exchange *exchange);
+
+/* Before a suspended read whose reply may be cached. True: another exchange makes that very reply; this one
+ * waits for it and must not be touched. False: to be run, and everyone else waits for it. */
+bool fill_join(struct exchange *exchange);
+/* After the reply of such a read was put into the cache, or not: ends what waits for it. */
+void fill_end(struct exchange *exchange);
 
 /* Metrics of every operation; shared by all gateways of the process, since metrics live for ever. */
 void gateway_metrics_open(struct gateway *gateway);

@@ -48,6 +48,7 @@ struct operation {
     bool handles_replay;      /* the handler keeps its own idempotency record */
     bool accepts_if_match;
     bool reads_replica;
+    bool needs_no_database; /* answered from the process itself, also while the database is away */
     bool is_bare;                                     /* the reply is not wrapped in "data" */
     bool selects_fields;                              /* has the parameter `fields` */
     unsigned cache_seconds;                           /* 0: never cached */

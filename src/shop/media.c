@@ -11,8 +11,6 @@ DB_STATEMENT(MEDIA_READ) = {
 enum http_status media_get(struct request *request, struct response *response)
 {
     const struct media_get_input *input = request->input;
-    if (request->db == NULL) /* a bare operation is run without a database too */
-        return problem_database(response, DB_ERROR);
     struct db_rows *rows = db_query(request->db, &MEDIA_READ, DB_ARGS(db_text(input->name)));
     enum db_result result = db_next(rows);
     if (result == DB_DONE)

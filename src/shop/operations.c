@@ -23,6 +23,12 @@ static void status_write(struct json_writer *json, const char *name, enum health
     json_field_string(json, name, slice_from(health_status_name(status)));
 }
 
+/* Not behind others' reads, but asking a database elsewhere takes a while. */
+enum execution health_ready_execution(const struct request *request)
+{
+    return store_reads_inline(request->services->store) ? EXECUTION_INLINE : EXECUTION_WORKER;
+}
+
 /* A load balancer sends nothing here while it answers 503. Full queues are no reason for that: what the cache
  * holds and what is read at once is still served, and the next moment there is room again. */
 enum http_status health_ready(struct request *request, struct response *response)

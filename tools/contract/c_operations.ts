@@ -50,6 +50,7 @@ function row(operation: Operation): string {
         souk.handlesReplay ? ".handles_replay = true" : "",
         souk.ifMatch ? ".accepts_if_match = true" : "",
         souk.replica ? ".reads_replica = true" : "",
+        souk.database ? ".needs_no_database = true" : "",
         souk.bare ? ".is_bare = true" : "",
         operation.queryFields.some((field) => field.jsonName === "fields") ? ".selects_fields = true" : "",
         cache ? `.cache_seconds = ${cache.seconds}` : "",

@@ -57,6 +57,12 @@ const CASES: [string, (document: Loose) => void, string][] = [
     ["a body limit without a body", (d) => (list(d)["x-souk"].bodyLimit = 10), `${LIST} > x-souk: bodyLimit needs a requestBody`],
     ["an unknown rate class", (d) => (list(d)["x-souk"].rateClass = "x"), `${LIST} > x-souk: rateClass must be read, write, login, checkout or none`],
     ["an unknown priority", (d) => (list(d)["x-souk"].priority = 1), `${LIST} > x-souk: priority must be browse, cart or checkout`],
+    ["a write without a database", (d) => (create(d)["x-souk"].database = "none"), `${CREATE} > x-souk: database can only be none, and on a GET`],
+    [
+        "a cached reply without a database",
+        (d) => (list(d)["x-souk"].database = "none"),
+        `${LIST} > x-souk: database contradicts cache and replica, which are for what is read there`,
+    ],
     ["a write on a replica", (d) => (create(d)["x-souk"].replica = true), `${CREATE} > x-souk: replica can only be true, and on a GET`],
     [
         "a cache on what depends on who asks",

@@ -70,6 +70,11 @@ const RULES: Record<keyof Souk, Rule> = {
         if (ifMatch === undefined) return undefined;
         return ifMatch === true && ["put", "patch", "delete"].includes(method) ? undefined : "can only be true, on PUT, PATCH or DELETE";
     },
+    database: ({ database, cache, replica }, method) => {
+        if (database === undefined) return undefined;
+        if (cache || replica) return "contradicts cache and replica, which are for what is read there";
+        return method === "get" && database === "none" ? undefined : "can only be none, and on a GET";
+    },
     bare: ({ bare }) => (bare === undefined || bare === true ? undefined : "can only be true"),
 };
 

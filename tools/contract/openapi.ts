@@ -66,6 +66,7 @@ export interface Souk {
     replica?: boolean;
     cache?: { seconds: number; tags: string[] };
     ifMatch?: boolean;
+    database?: "none";
     bare?: boolean;
 }
 

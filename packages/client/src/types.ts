@@ -1105,7 +1105,10 @@ export type HealthStatus = "ok" | "degraded" | "down";
 export interface HealthReady {
     /** How the whole is doing. */
     status: HealthStatus;
-    /** How each part is doing, by name, such as `database`, `schema` and `workers`. */
+    /**
+     * How each part is doing, by name, such as `database`, `schema` and `workers`; `cache` where several servers share theirs:
+     * it is `degraded` while Redis is away, and what one of them edits is seen by the others a second later.
+     */
     checks: Record<string, HealthStatus>;
 }
 

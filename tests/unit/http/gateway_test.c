@@ -742,7 +742,13 @@ static void test_metrics(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_begin, fixture_end)
+/* Everything holds on both kinds of engine: where a transport's thread reads the database itself, and where
+ * only workers ask it. */
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, fixture_begin, fixture_end),                                       \
+    {                                                                                                        \
+#name " elsewhere", name, fixture_begin_elsewhere, fixture_end, NULL                                 \
+    }
     const struct CMUnitTest tests[] = {
         TEST(test_routes),
         TEST(test_methods),
