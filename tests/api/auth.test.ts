@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { Client, fieldsOf, invalid, ok, refused, type Json, type Reply } from "../support/client.ts";
-import { eventually, uuidBlob } from "../support/server.ts";
+import { sqlHex, sqlSpan, sqlTime, sqlUuid } from "../support/database.ts";
+import { eventually } from "../support/server.ts";
 import { PASSWORD, Shop, logIn, newId, register, unique } from "../support/shop.ts";
 import { mailedToken } from "../support/mail.ts";
 
@@ -202,7 +203,7 @@ describe("refreshing", () => {
         const first = ok(await refresh(account.session.refreshToken));
         const second = ok(await refresh(first.refreshToken));
         // as if it had been used a minute ago
-        shop.server.sql("UPDATE refresh_tokens SET used_at = used_at - 60000 WHERE used_at IS NOT NULL");
+        shop.server.sql(`UPDATE refresh_tokens SET used_at = used_at - ${sqlSpan(60_000)} WHERE used_at IS NOT NULL`);
         refused(await refresh(account.session.refreshToken), 401, "INVALID_TOKEN");
         await refusedSoon(guest.as(second.accessToken));
         await refusedSoon(account.client);
@@ -215,16 +216,16 @@ describe("refreshing", () => {
         refused(await guest.post("/auth/refresh"), 401, "INVALID_TOKEN");
         const account = await shop.register();
         refused(await refresh(account.session.accessToken.slice(0, 128)), 401, "INVALID_TOKEN");
-        shop.server.sql(`UPDATE refresh_tokens SET expires_at = 1 WHERE session_id IN (SELECT id FROM sessions WHERE user_id = ${uuidBlob(account.id)})`);
+        shop.server.sql(`UPDATE refresh_tokens SET expires_at = ${sqlTime(1)} WHERE session_id IN (SELECT id FROM sessions WHERE user_id = ${sqlUuid(account.id)})`);
         refused(await refresh(account.session.refreshToken), 401, "INVALID_TOKEN");
         invalid(await guest.post("/auth/refresh", { refreshToken: 7 }), "refreshToken");
     });
 
     test("is never kept in the clear", async () => {
         const account = await shop.register();
-        const dump = JSON.stringify(shop.server.sql("SELECT hex(token_hash) AS h FROM refresh_tokens"));
-        assert.ok(!dump.includes(Buffer.from(account.session.refreshToken, "base64url").toString("hex").toUpperCase()));
-        assert.ok(!dump.includes(Buffer.from(account.session.refreshToken).toString("hex").toUpperCase()));
+        const dump = JSON.stringify(shop.server.sql(`SELECT ${sqlHex("token_hash")} AS h FROM refresh_tokens`));
+        assert.ok(!dump.includes(Buffer.from(account.session.refreshToken, "base64url").toString("hex")));
+        assert.ok(!dump.includes(Buffer.from(account.session.refreshToken).toString("hex")));
     });
 });
 
@@ -298,7 +299,7 @@ describe("resetting a password", () => {
         ok(unknown, 202);
         assert.equal(unknown.text, known.text);
         const token = await mailedToken(shop.server, "reset_password", account);
-        shop.server.sql(`UPDATE account_tokens SET expires_at = 1 WHERE user_id = ${uuidBlob(account.id)} AND purpose = 'reset_password'`);
+        shop.server.sql(`UPDATE account_tokens SET expires_at = ${sqlTime(1)} WHERE user_id = ${sqlUuid(account.id)} AND purpose = 'reset_password'`);
         refused(await guest.post("/auth/password/reset", { token, newPassword: PASSWORD }), 400, "INVALID_TOKEN");
         refused(await guest.post("/auth/password/reset", { token: "x".repeat(43), newPassword: PASSWORD }), 400, "INVALID_TOKEN");
         invalid(await guest.post("/auth/password/forgot", { email: "nobody" }), "email");

@@ -1,9 +1,6 @@
 // Bad input, made from the contract: for every operation each way of breaking each rule that it states. Every one is a 400 that
 // names the field and the rule, and nothing is written.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { Raw, etagOf, ok, refused, ruleOf, type Client, type Json, type Reply } from "../support/client.ts";
 import { operations, resolve, type Operation, type Parameter, type Schema } from "../support/contract.ts";
@@ -24,8 +21,8 @@ before(async () => {
         "/cart itemId": cart.items[0].id, "/checkout id": cart.id, "/orders id": order.id, "/users id": user.id, "/users addressId": saved.id,
         "/docs file": "explorer.js", "/media name": "a.svg",
     });
-    content = stored();
-    stamp = logStamp();
+    content = shop.server.database.fingerprint();
+    stamp = shop.server.database.stamp();
 });
 after(() => shop?.close());
 
@@ -34,24 +31,13 @@ const clientOf = (operation: Operation): Client =>
 const pathOf = (operation: Operation, replaced: Record<string, string> = {}) => operation.path.replace(/\{([^}]+)\}/g, (_, name: string) =>
     replaced[name] ?? ids[`/${operation.path.split("/")[1]} ${name}`] ?? newId());
 
-/** Everything that is stored, in one number. */
-function stored(): string {
-    const dump = spawnSync("sqlite3", ["-cmd", ".timeout 10000", shop.server.databaseFile, ".dump"], { maxBuffer: 256 << 20 });
-    assert.equal(dump.status, 0, String(dump.stderr));
-    return createHash("sha256").update(dump.stdout).digest("hex");
-}
-
-/** Every commit is appended to the write-ahead log: while that stands still, nothing was written. */
-const logStamp = () => {
-    const { size, mtimeMs } = statSync(`${shop.server.databaseFile}-wal`);
-    return `${size} ${mtimeMs}`;
-};
 let stamp = "";
 let content = ""; // at the beginning; no test of this file may change it
 function nothingWasWritten(): void {
-    if (logStamp() === stamp) return;
-    assert.equal(stored(), content, "something was written");
-    stamp = logStamp();
+    const { database } = shop.server;
+    if (database.stamp() === stamp) return;
+    assert.equal(database.fingerprint(), content, "something was written");
+    stamp = database.stamp();
 }
 
 // ---- JSON that JSON.stringify would not write

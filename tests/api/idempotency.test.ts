@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ok, refused, type Client, type Json, type Reply } from "../support/client.ts";
 import { operations } from "../support/contract.ts";
+import { sqlSpan } from "../support/database.ts";
 import { PASSWORD, Shop, address, checkoutBody, createCart, newId, unique, usd, type Account } from "../support/shop.ts";
 
 let shop: Shop;
@@ -150,9 +151,9 @@ describe("a key", () => {
             const key = newId();
             const body = { name: unique("C") };
             const first = await other.admin.client.post("/categories", body, { key });
-            other.server.sql("UPDATE idempotency_records SET created_at = created_at - 23 * 3600 * 1000");
+            other.server.sql(`UPDATE idempotency_records SET created_at = created_at - ${sqlSpan(23 * 3600 * 1000)}`);
             assert.equal((await other.admin.client.post("/categories", body, { key })).text, first.text);
-            other.server.sql("UPDATE idempotency_records SET created_at = created_at - 2 * 3600 * 1000");
+            other.server.sql(`UPDATE idempotency_records SET created_at = created_at - ${sqlSpan(2 * 3600 * 1000)}`);
             const again = ok(await other.admin.client.post("/categories", body, { key }), 201);
             assert.notEqual(again.id, ok(first, 201).id);
         } finally {

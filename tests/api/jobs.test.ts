@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ok, refused, type Json } from "../support/client.ts";
-import { eventually, sqlNumber, uuidBlob } from "../support/server.ts";
+import { sqlJsonText, sqlSpan, sqlTime, sqlUuid } from "../support/database.ts";
+import { eventually } from "../support/server.ts";
 import { mailsTo } from "../support/mail.ts";
 import { CARD_APPROVED, Shop, cardBody, createCart, usd } from "../support/shop.ts";
 
@@ -12,7 +13,7 @@ before(async () => { shop = await Shop.open({ env: { SOUK_JOB_INTERVAL_MS: "50" 
 after(() => shop?.close());
 
 const read = async (id: string) => ok(await shop.admin.client.get(`/orders/${id}`));
-const left = (table: string, where: string) => sqlNumber(shop.server.databaseFile, `SELECT COUNT(*) FROM ${table} WHERE ${where}`);
+const left = (table: string, where: string) => shop.server.database.number(`SELECT COUNT(*) FROM ${table} WHERE ${where}`);
 const statuses = (order: Json) => [order.orderStatus, order.paymentStatus, order.fulfillmentStatus];
 
 test("an unpaid order is cancelled when its hold ends, and its stock can be sold again", async () => {
@@ -44,7 +45,7 @@ test("an order that was paid anything, confirmed, or paid by card has no hold to
     const witness = await shop.order(shop.guest, product);
     for (const order of [partly, confirmed, card]) {
         assert.equal((await read(order.id)).holdExpiresAt, null);
-        assert.equal(left("orders", `id = ${uuidBlob(order.id)} AND hold_expires_at IS NOT NULL`), 0);
+        assert.equal(left("orders", `id = ${sqlUuid(order.id)} AND hold_expires_at IS NOT NULL`), 0);
     }
     shop.expire(witness.id);
     await eventually("the job has run", async () => (await read(witness.id)).orderStatus === "cancelled");
@@ -55,7 +56,7 @@ test("many holds that end together all end, in small batches", async () => {
     const product = await shop.product({ stock: 500 });
     const orders = [];
     for (let i = 0; i < 120; i++) orders.push(await shop.order(shop.guest, product));
-    shop.server.sql("UPDATE orders SET hold_expires_at = 1 WHERE hold_expires_at IS NOT NULL");
+    shop.server.sql(`UPDATE orders SET hold_expires_at = ${sqlTime(1)} WHERE hold_expires_at IS NOT NULL`);
     await eventually("all have ended", () => left("orders", "hold_expires_at IS NOT NULL") === 0, 20_000);
     assert.deepEqual(await shop.level(product.id), { onHand: 500, reserved: 0, available: 500 });
     assert.equal(left("orders", "status = 'pending' AND payment_status = 'pending'"), 0);
@@ -66,12 +67,12 @@ test("a guest's cart left alone for thirty days goes; touched ones and an accoun
     const [old, fresh] = [await shop.cartOf(shop.guest, { productId: product.id, quantity: 1 }), await createCart(shop.guest)];
     const me = await shop.register();
     const mine = await createCart(me.client);
-    const age = (id: string, ms: number) => shop.server.sql(`UPDATE carts SET updated_at = updated_at - ${ms} WHERE id = ${uuidBlob(id)}`);
+    const age = (id: string, ms: number) => shop.server.sql(`UPDATE carts SET updated_at = updated_at - ${sqlSpan(ms)} WHERE id = ${sqlUuid(id)}`);
     age(old.id, 31 * DAY);
     age(fresh.id, 29 * DAY);
     age(mine.id, 90 * DAY);
-    await eventually("the old cart goes", () => left("carts", `id = ${uuidBlob(old.id)}`) === 0);
-    assert.equal(left("cart_lines", `cart_id = ${uuidBlob(old.id)}`), 0, "its lines with it");
+    await eventually("the old cart goes", () => left("carts", `id = ${sqlUuid(old.id)}`) === 0);
+    assert.equal(left("cart_lines", `cart_id = ${sqlUuid(old.id)}`), 0, "its lines with it");
     refused(await shop.guest.get(`/cart/${old.id}`), 404, "CART_NOT_FOUND");
     ok(await shop.guest.get(`/cart/${fresh.id}`));
     assert.equal(ok(await me.client.get("/cart/me")).id, mine.id);
@@ -82,18 +83,18 @@ test("expired tokens and sessions, old keys and delivered messages are swept up"
     ok(await shop.guest.post("/auth/password/forgot", { email: me.email }), 202);
     ok(await shop.admin.client.post("/categories", { name: "Keyed" }, { key: "sweep me" }), 201);
     const keep = ok(await shop.admin.client.post("/categories", { name: "Kept" }, { key: "keep me" }), 201);
-    const user = uuidBlob(me.id);
+    const user = sqlUuid(me.id);
     shop.server.sql(`
-        UPDATE account_tokens SET expires_at = 1 WHERE user_id = ${user};
-        UPDATE refresh_tokens SET expires_at = 1 WHERE session_id IN (SELECT id FROM sessions WHERE user_id = ${user});
-        UPDATE sessions SET expires_at = 1 WHERE user_id = ${user};
-        UPDATE idempotency_records SET created_at = created_at - 25 * 3600 * 1000 WHERE body LIKE '%Keyed%';
-        UPDATE outbox SET delivered_at = created_at - 8 * 24 * 3600 * 1000, due_at = NULL;
+        UPDATE account_tokens SET expires_at = ${sqlTime(1)} WHERE user_id = ${user};
+        UPDATE refresh_tokens SET expires_at = ${sqlTime(1)} WHERE session_id IN (SELECT id FROM sessions WHERE user_id = ${user});
+        UPDATE sessions SET expires_at = ${sqlTime(1)} WHERE user_id = ${user};
+        UPDATE idempotency_records SET created_at = created_at - ${sqlSpan(25 * 3600 * 1000)} WHERE body LIKE '%Keyed%';
+        UPDATE outbox SET delivered_at = created_at - ${sqlSpan(8 * DAY)}, due_at = NULL;
     `);
     await eventually("tokens go", () => left("account_tokens", `user_id = ${user}`) === 0);
     await eventually("sessions go", () => left("sessions", `user_id = ${user}`) === 0);
     await eventually("records go", () => left("idempotency_records", "body LIKE '%Keyed%'") === 0);
-    await eventually("messages go", () => left("outbox", `delivered_at < ${Date.now() - 7 * DAY}`) === 0);
+    await eventually("messages go", () => left("outbox", `delivered_at < ${sqlTime(Date.now() - 7 * DAY)}`) === 0);
     const again = await shop.admin.client.post("/categories", { name: "Kept" }, { key: "keep me" });
     assert.equal(ok(again, 201).id, keep.id);
     ok(await shop.admin.client.get("/users/me"));
@@ -101,7 +102,7 @@ test("expired tokens and sessions, old keys and delivered messages are swept up"
 
 test("an order leaves a message in the outbox, in the transaction that placed it", async () => {
     const order = await shop.order(shop.guest, await shop.product());
-    const messages = shop.server.sql(`SELECT topic FROM outbox WHERE payload LIKE '%${order.id}%'`);
+    const messages = shop.server.sql(`SELECT topic FROM outbox WHERE ${sqlJsonText("payload")} LIKE '%${order.id}%'`);
     assert.ok(messages.some((one) => one.topic === "order.placed"), JSON.stringify(messages));
 });
 

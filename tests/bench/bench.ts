@@ -10,8 +10,8 @@ import { randomUUID } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { spawnSync } from "node:child_process";
+import { SqliteDatabase } from "../support/database.ts";
 import { binary, root } from "../support/paths.ts";
-import { sql, sqlNumber } from "../support/server.ts";
 import { buildLoad, loadCore, metricsOf, rise, runLoad, serverCore, startNginx, startSouk, type LoadOptions, type Run, type Server } from "./processes.ts";
 import { report, type LaneFigures, type Row } from "./report.ts";
 import { checkoutBody, evenly, get, popular, post, randomNumbers, shuffled, writeRequests } from "./requests.ts";
@@ -52,7 +52,7 @@ interface Shop {
 }
 
 function makeShop(): Shop {
-    const database = path.join(folder, "data/souk.db");
+    const database = new SqliteDatabase(path.join(folder, "data/souk.db"));
     const started = performance.now();
     if (process.env.SOUK_BENCH_DATA) {
         cpSync(process.env.SOUK_BENCH_DATA, path.join(folder, "data"), { recursive: true });
@@ -62,14 +62,14 @@ function makeShop(): Shop {
         runSouk(["migrate", "up"]);
         runSouk(["seed", "--products", String(PRODUCTS), "--users", "1000", "--orders", "1000"]);
     }
-    say(`A shop of ${sqlNumber(database, "SELECT count(*) FROM products").toLocaleString("en")} products: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    say(`A shop of ${database.number("SELECT count(*) FROM products").toLocaleString("en")} products: ${((performance.now() - started) / 1000).toFixed(1)} s`);
     // Nothing may be sold out halfway.
-    sql(database, "UPDATE variant_stock SET on_hand = 100000000 WHERE is_tracked = TRUE");
+    database.query("UPDATE variant_stock SET on_hand = 100000000 WHERE is_tracked = TRUE");
     const id = (column: string) => `lower(substr(hex(${column}), 1, 8) || '-' || substr(hex(${column}), 9, 4) || '-' || substr(hex(${column}), 13, 4) || '-' || substr(hex(${column}), 17, 4) || '-' || substr(hex(${column}), 21)) AS id`;
-    const ids = (statement: string) => sql(database, statement).map((row) => String(row.id));
+    const ids = (statement: string) => database.query(statement).map((row) => String(row.id));
     const random = randomNumbers(1);
     return {
-        database,
+        database: database.file,
         products: shuffled(ids(`SELECT ${id("id")} FROM products WHERE is_active = TRUE AND deleted_at IS NULL ORDER BY number`), random),
         variants: shuffled(ids(`SELECT ${id("v.id")} FROM variants v JOIN products p ON p.id = v.product_id WHERE p.is_active = TRUE AND p.deleted_at IS NULL AND v.deleted_at IS NULL ORDER BY p.number, v.position`), random),
     };

@@ -5,8 +5,9 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { checkBooks } from "../support/books.ts";
 import { Client, ok, refused, type Json } from "../support/client.ts";
+import { databaseOf, engine, sqliteTest } from "../support/database.ts";
 import { migrationsFolder } from "../support/paths.ts";
-import { Server, eventually, souk, sql, temporaryFolder, type CommandResult } from "../support/server.ts";
+import { Server, eventually, souk, temporaryFolder, type CommandResult } from "../support/server.ts";
 import { PASSWORD, Shop, checkoutBody, everyPage, logIn, parallel, unique } from "../support/shop.ts";
 
 const good = (result: CommandResult): CommandResult => {
@@ -19,7 +20,7 @@ describe("backup and restore", () => {
     before(async () => { shop = await Shop.open(); });
     after(() => shop?.close());
 
-    test("a backup under load is whole, verifies, and restores to the same shop", async () => {
+    sqliteTest("a backup under load is whole, verifies, and restores to the same shop", async () => {
         const product = await shop.product({ stock: 100_000 });
         const me = await shop.register();
         const mine = await shop.order(me.client, product, 2);
@@ -44,7 +45,7 @@ describe("backup and restore", () => {
             copyFileSync(path.join(shop.server.data, "secret"), path.join(data, "secret")); // is not in the backup, as documented
             const restored = await Server.start({ data });
             try {
-                checkBooks(restored.databaseFile);
+                checkBooks(restored.database);
                 const client = new Client(restored.url);
                 const admin = await logIn(client, shop.admin.email);
                 const numbers = (await everyPage(admin.client, "/orders", { limit: 100 })).map((one) => one.orderNumber);
@@ -65,7 +66,7 @@ describe("backup and restore", () => {
         }
     });
 
-    test("a damaged backup is found out, and never restored over a shop", async () => {
+    sqliteTest("a damaged backup is found out, and never restored over a shop", async () => {
         const { folder, release } = temporaryFolder();
         try {
             await shop.product();
@@ -96,39 +97,38 @@ describe("backup and restore", () => {
 });
 
 describe("migrations", () => {
-    const names = readdirSync(migrationsFolder).filter((name) => /\.up\.sql$/.test(name) && !/\.postgres\./.test(name)).map((name) => name.slice(0, 4)).sort();
-    const schema = (file: string) => sql(file, "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name");
+    const names = readdirSync(migrationsFolder).map((name) => new RegExp(`^(\\d{4})_[a-z0-9_]+(\\.${engine})?\\.up\\.sql$`).exec(name)?.[1]).filter((name) => name !== undefined).sort();
+    const schema = (data: string) => databaseOf(data).schema();
 
     test("each down restores exactly the schema before its up", async () => {
         const { folder, release } = temporaryFolder();
         try {
             const data = path.join(folder, "data");
-            const file = path.join(data, "souk.db");
             good(await souk(data, ["migrate", "up"]));
-            const full = schema(file);
+            const full = schema(data);
             assert.ok(full.some((one) => one.name === "orders"));
             // down one by one, keeping what is seen; then up again, and it must be seen in reverse
             const seen = [full];
             for (let i = 0; i < names.length; i++) {
                 good(await souk(data, ["migrate", "down", "1", "--yes"]));
-                seen.push(schema(file));
+                seen.push(schema(data));
             }
             assert.ok(!seen.at(-1)!.some((one) => ["users", "orders", "products", "outbox"].includes(String(one.name))), "nothing of the shop is left");
             for (let i = names.length - 1; i >= 0; i--) assert.notDeepEqual(seen[i], seen[i + 1], `migration ${names[i]} changes something`);
             good(await souk(data, ["migrate", "up"]));
-            assert.deepEqual(schema(file), full, "up again is the same");
+            assert.deepEqual(schema(data), full, "up again is the same");
             good(await souk(data, ["migrate", "down", String(names.length), "--yes"]));
-            assert.deepEqual(schema(file), seen.at(-1));
+            assert.deepEqual(schema(data), seen.at(-1));
             good(await souk(data, ["migrate", "up"]));
             good(await souk(data, ["migrate", "up"]));
-            assert.deepEqual(schema(file), full, "up twice does nothing the second time");
+            assert.deepEqual(schema(data), full, "up twice does nothing the second time");
             // half way down and up
             good(await souk(data, ["migrate", "down", "2", "--yes"]));
-            assert.deepEqual(schema(file), seen[2]);
+            assert.deepEqual(schema(data), seen[2]);
             const status = good(await souk(data, ["migrate", "status"])).stdout;
             for (const name of names) assert.ok(status.includes(name), `${name} in\n${status}`);
             good(await souk(data, ["migrate", "up"]));
-            assert.deepEqual(schema(file), full);
+            assert.deepEqual(schema(data), full);
         } finally {
             release();
         }
@@ -177,7 +177,7 @@ describe("beside a running server", () => {
             isDone = true;
         }
         assert.ok((await Promise.all(load)).every((count) => count > 0), "nobody had to wait for long");
-        checkBooks(shop.server.databaseFile);
+        checkBooks(shop.server.database);
     });
 
     test("an existing address changes nothing and exits non-zero", async () => {
@@ -207,7 +207,7 @@ describe("beside a running server", () => {
             assert.ok(orders.some((one) => one.orderStatus === "delivered"), "past orders");
             const usable = sample.server.sql("SELECT email FROM users WHERE password_hash IS NOT NULL");
             assert.deepEqual(usable, [{ email: sample.admin.email }], "nobody who was seeded can log in");
-            checkBooks(sample.server.databaseFile);
+            checkBooks(sample.server.database);
             await sample.order(sample.guest, products.find((one) => one.variants.length === 1 && (one.stock ?? 1) > 0)!);
             const again = await sample.server.run(["seed"]);
             assert.notEqual(again.code, 0, "a shop that has something in it is left alone");
@@ -224,10 +224,10 @@ describe("beside a running server", () => {
                 const data = path.join(folder, name);
                 good(await souk(data, ["migrate", "up"]));
                 good(await souk(data, ["seed", "--products", "2000", "--users", "50", "--orders", "200"]));
-                const file = path.join(data, "souk.db");
-                checkBooks(file);
-                assert.deepEqual(sql(file, "SELECT (SELECT COUNT(*) FROM orders) AS o, (SELECT COUNT(*) FROM users) AS u"), [{ o: 200, u: 50 }]);
-                return sql(file, "SELECT slug, price_minor, vendor FROM products ORDER BY slug");
+                const database = databaseOf(data);
+                checkBooks(database);
+                assert.deepEqual(database.query("SELECT (SELECT COUNT(*) FROM orders) AS o, (SELECT COUNT(*) FROM users) AS u"), [{ o: 200, u: 50 }]);
+                return database.query("SELECT slug, price_minor, vendor FROM products ORDER BY slug");
             };
             const first = await list("one");
             assert.ok(first.length >= 2000);
@@ -274,7 +274,7 @@ describe("beside a running server", () => {
                 const carts = await parallel(20, (i) => shop.cartOf(clients[i % 2]!, { productId: product.id, quantity: 1 }));
                 const replies = await parallel(20, (i) => clients[i % 2]!.post(`/checkout/${carts[i].id}`, checkoutBody()));
                 assert.equal(replies.filter((reply) => reply.status === 201).length, 5);
-                checkBooks(shop.server.databaseFile);
+                checkBooks(shop.server.database);
             } finally {
                 await result.second.dispose();
             }
@@ -290,7 +290,7 @@ describe("beside a running server", () => {
     });
 });
 
-test("a copy of the data folder of a stopped shop is a shop", async () => {
+sqliteTest("a copy of the data folder of a stopped shop is a shop", async () => {
     const shop = await Shop.open();
     const { folder, release } = temporaryFolder();
     try {

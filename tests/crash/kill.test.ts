@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, test } from "node:test";
 import { checkBooks } from "../support/books.ts";
 import { Client, ok, type Json } from "../support/client.ts";
+import { sqlJsonText, sqlUuidText } from "../support/database.ts";
 import { CARD_APPROVED, CARD_DECLINED, Shop, cardBody, checkoutBody, logIn, newId } from "../support/shop.ts";
 
 const KILLS = 20;
@@ -67,7 +68,7 @@ test(`${KILLS} times kill -9 under load`, { timeout: 200_000 }, async () => {
         const started = Date.now();
         await shop.server.launch();
         assert.ok(Date.now() - started < RESTART_MS_MAX, "it comes back");
-        checkBooks(shop.server.databaseFile);
+        checkBooks(shop.server.database);
     }
 
     checkOrders(answered);
@@ -95,12 +96,12 @@ test(`${KILLS} times kill -9 under load`, { timeout: 200_000 }, async () => {
     // charged is recorded: what the provider has in its books is what the orders say
     assert.deepEqual(shop.server.sql(`SELECT o.order_number FROM orders o WHERE o.payment_method = 'test' AND o.payment_status = 'paid'
         AND o.paid_minor <> (SELECT COALESCE(SUM(amount_minor), 0) FROM payments p WHERE p.order_id = o.id AND p.kind = 'payment' AND p.status = 'succeeded')`), []);
-    checkBooks(shop.server.databaseFile);
+    checkBooks(shop.server.database);
 });
 
-/** Each of these is in the file as it was answered. Read from the file itself, whatever state the process is in. */
+/** Each of these is in the database as it was answered. Read from the database itself, whatever state the process is in. */
 function checkOrders(list: Answered[]): void {
-    const rows = shop.server.sql("SELECT lower(hex(id)) AS id, order_number, total_minor, items FROM orders");
+    const rows = shop.server.sql(`SELECT ${sqlUuidText("id")} AS id, order_number, total_minor, ${sqlJsonText("items")} AS items FROM orders`);
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const order of list) {
         const row = byId.get(order.id.replaceAll("-", ""));

@@ -12,7 +12,7 @@ before(async () => {
     guest = shop.guest;
 });
 after(async () => {
-    checkBooks(shop.server.databaseFile);
+    checkBooks(shop.server.database);
     await shop?.close();
 });
 

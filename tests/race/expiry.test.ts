@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ok, type Json, type Reply } from "../support/client.ts";
 import { checkBooks } from "../support/books.ts";
-import { eventually, uuidBlob } from "../support/server.ts";
+import { sqlTime, sqlUuid } from "../support/database.ts";
+import { eventually } from "../support/server.ts";
 import { CARD_TIMEOUT, Shop, cardBody, parallel, usd } from "../support/shop.ts";
 
 let shop: Shop;
 before(async () => { shop = await Shop.open({ env: { SOUK_JOB_INTERVAL_MS: "10", SOUK_PAYMENT_TIMEOUT_MS: "50" } }); });
 after(async () => {
-    checkBooks(shop.server.databaseFile);
+    checkBooks(shop.server.database);
     await shop?.close();
 });
 
@@ -17,12 +18,12 @@ const COUNT = 24;
 
 /** Lets the holds of these orders end at once, while `act` happens to each. */
 async function race(orders: Json[], act: (order: Json) => Promise<Reply>): Promise<{ reply: Reply; order: Json }[]> {
-    const expire = `UPDATE orders SET hold_expires_at = 1 WHERE hold_expires_at IS NOT NULL AND id IN (${orders.map((order) => uuidBlob(order.id)).join(", ")})`;
+    const expire = `UPDATE orders SET hold_expires_at = ${sqlTime(1)} WHERE hold_expires_at IS NOT NULL AND id IN (${orders.map((order) => sqlUuid(order.id)).join(", ")})`;
     const half = orders.length / 2;
     const first = orders.slice(0, half).map(act);
     shop.server.sql(expire);
     const replies = await Promise.all([...first, ...orders.slice(half).map(act)]);
-    await eventually("no hold is left", () => shop.server.sql("SELECT 1 AS n FROM orders WHERE hold_expires_at = 1").length === 0);
+    await eventually("no hold is left", () => shop.server.sql(`SELECT 1 AS n FROM orders WHERE hold_expires_at = ${sqlTime(1)}`).length === 0);
     return parallel(orders.length, async (i) => ({ reply: replies[i]!, order: ok(await shop.admin.client.get(`/orders/${orders[i].id}`)) }));
 }
 
@@ -74,7 +75,7 @@ test("a card that timed out: the provider is asked before the hold lets the stoc
     const product = await shop.product({ stock: 100 });
     const carts = await parallel(10, () => shop.cartOf(shop.guest, { productId: product.id, quantity: 1 }));
     const orders = await parallel(10, async (i) => ok(await shop.guest.post(`/checkout/${carts[i].id}`, cardBody(CARD_TIMEOUT)), 201));
-    shop.server.sql("UPDATE orders SET hold_expires_at = 1 WHERE hold_expires_at IS NOT NULL");
+    shop.server.sql(`UPDATE orders SET hold_expires_at = ${sqlTime(1)} WHERE hold_expires_at IS NOT NULL`);
     const paid = await parallel(10, (i) => eventually("it is settled", async () => {
         const order = ok(await shop.admin.client.get(`/orders/${orders[i].id}`));
         return order.paymentStatus !== "pending" && order;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ok, type Client, type Json, type Reply } from "../support/client.ts";
 import { checkBooks } from "../support/books.ts";
+import { sqlUuid } from "../support/database.ts";
 import { CARD_APPROVED, CARD_DECLINED, Shop, addItem, cardBody, checkoutBody, createCart, newId, parallel } from "../support/shop.ts";
 
 const CLIENTS = 64;
@@ -16,7 +17,7 @@ before(async () => {
     guest = shop.guest;
 });
 after(async () => {
-    checkBooks(shop.server.databaseFile);
+    checkBooks(shop.server.database);
     await shop?.close();
 });
 
@@ -31,7 +32,7 @@ const count = (replies: Reply[]) => {
 };
 const settled = async (product: Json, reserved: number, onHand = STOCK) => {
     assert.deepEqual(await shop.level(product.id), { onHand, reserved, available: onHand - reserved });
-    checkBooks(shop.server.databaseFile);
+    checkBooks(shop.server.database);
 };
 
 describe(`${CLIENTS} clients race for a stock of ${STOCK}`, () => {
@@ -160,7 +161,7 @@ describe("one cart", () => {
         assert.equal(count(replies)["201"], 1, JSON.stringify(count(replies)));
         for (const reply of replies) if (reply.status !== 201) assert.ok(["CART_CONVERTED", "CHECKOUT_IN_PROGRESS"].includes(reply.body.code), reply.text);
         const order = sold(replies)[0]!.body.data;
-        assert.equal(shop.server.sql(`SELECT 1 AS n FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.cart_id = x'${cart.id.replaceAll("-", "")}' AND p.status = 'succeeded'`).length, 1);
+        assert.equal(shop.server.sql(`SELECT 1 AS n FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.cart_id = ${sqlUuid(cart.id)} AND p.status = 'succeeded'`).length, 1);
         assert.deepEqual(order.amountPaid, order.total);
         await settled(product, 2, 100);
     });

@@ -1,11 +1,12 @@
-// A souk of our own: a process with a temporary data folder on a free port. Whatever is started here is ended here, and nothing
-// else ever is.
+// A souk of our own: a process with a temporary data folder, and the database that belongs to it, on a free port. Whatever is
+// started here is ended here, and nothing else ever is.
 import assert from "node:assert/strict";
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { databaseOf, type Database, type Row } from "./database.ts";
 import { binary } from "./paths.ts";
 import { temporaryFolder, track } from "./processes.ts";
 
@@ -44,7 +45,7 @@ function environment(extra: Record<string, string> = {}): Record<string, string>
 export function souk(data: string, args: string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<CommandResult> {
     const child = spawn(binary, [...args, "--data", data], {
         cwd: os.tmpdir(), // no .env of the repository
-        env: environment(options.env),
+        env: environment({ ...databaseOf(data).env, ...options.env }),
         stdio: ["pipe", "pipe", "pipe"],
     });
     track(child);
@@ -81,9 +82,13 @@ export class Server {
         let data = options.data;
         if (data === undefined) {
             const temporary = temporaryFolder();
-            release = temporary.release;
             data = path.join(temporary.folder, "data");
             mkdirSync(data);
+            const database = databaseOf(data, true);
+            release = () => {
+                temporary.release();
+                database.drop();
+            };
         }
         const server = new Server(data, options);
         server.release = release;
@@ -101,7 +106,7 @@ export class Server {
         assert.equal(this.child, undefined, "it runs already");
         const child = spawn(binary, ["serve", "--data", this.data, "--listen", "127.0.0.1:0", ...(this.options.args ?? [])], {
             cwd: os.tmpdir(),
-            env: environment({ ...this.options.env, ...env }),
+            env: environment({ ...this.database.env, ...this.options.env, ...env }),
             stdio: ["ignore", "pipe", "pipe"],
         });
         track(child);
@@ -205,32 +210,16 @@ export class Server {
         return souk(this.data, args, { ...options, env: { ...this.options.env, ...options.env } });
     }
 
-    get databaseFile(): string {
-        return path.join(this.data, "souk.db");
+    get database(): Database {
+        return databaseOf(this.data);
     }
 
-    sql(statement: string): Record<string, unknown>[] {
-        return sql(this.databaseFile, statement);
+    sql(statement: string): Row[] {
+        return this.database.query(statement);
+    }
+
+    /** What it signs cursors and encrypts keys with. */
+    get secret(): string {
+        return this.database.env.SOUK_SECRET ?? readFileSync(path.join(this.data, "secret"), "utf8").trim();
     }
 }
-
-/** Runs SQL on a database file through the sqlite3 command; answers the rows of the last statement that has any. */
-export function sql(file: string, statement: string): Record<string, unknown>[] {
-    assert.ok(existsSync(file), `there is no database at ${file}`);
-    const result = spawnSync("sqlite3", ["-json", "-cmd", ".timeout 10000", "-bail", file, statement], {
-        encoding: "utf8", timeout: COMMAND_MS, maxBuffer: 256 << 20,
-    });
-    if (result.error) throw result.error;
-    if (result.status !== 0) throw new Error(`sqlite3: ${result.stderr.trim()} in ${statement.slice(0, 300)}`);
-    const text = result.stdout.trim();
-    return text === "" ? [] : JSON.parse(text) as Record<string, unknown>[];
-}
-
-/** One number of one row. */
-export function sqlNumber(file: string, statement: string): number {
-    const rows = sql(file, statement);
-    return Number(Object.values(rows[0] ?? {})[0]);
-}
-
-/** A UUID as the literal of its 16 bytes. */
-export const uuidBlob = (id: string): string => `x'${id.replaceAll("-", "")}'`;

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { Client, ok, type Json } from "./client.ts";
-import { Server, uuidBlob, type ServerOptions } from "./server.ts";
+import { sqlTime, sqlUuid } from "./database.ts";
+import { Server, type ServerOptions } from "./server.ts";
 
 export const PASSWORD = "the password of the tests"; // and of no example in the contract
 export const CARD_APPROVED = "4242424242424242";
@@ -94,7 +95,7 @@ export class Shop {
 
     /** Lets the hold of an order end, as if its time had passed. */
     expire(orderId: string): void {
-        this.server.sql(`UPDATE orders SET hold_expires_at = 1 WHERE id = ${uuidBlob(orderId)}`);
+        this.server.sql(`UPDATE orders SET hold_expires_at = ${sqlTime(1)} WHERE id = ${sqlUuid(orderId)}`);
     }
 }
 
