@@ -37,6 +37,7 @@
 #define LANE_QUEUE_MAX 4096
 #define FILL_WAITERS_MAX 64 /* requests that wait for one reply; further ones make it for themselves */
 #define LANE_BATCH_MAX 128
+#define DB_BATCH_MAX 64 /* transactions that PostgreSQL does as one */
 #define READ_TRANSACTION_MS_MAX 1000
 
 /* carts */

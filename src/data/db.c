@@ -27,10 +27,16 @@ size_t db_types_count(const enum db_type *types)
 
 /* ---- running statements ---- */
 
-static struct db_call call_of(const struct db *db, const struct db_statement *statement)
+static const char *text_of(const struct db *db, const struct db_statement *statement)
 {
     bool is_postgres = db->driver->engine == DB_POSTGRES && statement->sql_postgres != NULL;
-    const char *sql = is_postgres ? statement->sql_postgres : statement->sql;
+    return is_postgres ? statement->sql_postgres : statement->sql;
+}
+
+static struct db_call call_of(const struct db *db, const struct db_statement *statement)
+{
+    const char *sql = text_of(db, statement);
+    CHECK(sql != NULL);
     return (struct db_call){
         .statement = statement,
         .sql = sql,
@@ -55,6 +61,8 @@ static struct db_call call_with(const struct db *db, const struct db_statement *
 
 enum db_result db_prepare(struct db *db, const struct db_statement *statement)
 {
+    if (text_of(db, statement) == NULL)
+        return DB_DONE;
     struct db_call call = call_of(db, statement);
     return db->driver->prepare(db, &call);
 }
@@ -231,6 +239,16 @@ enum db_result db_transaction(struct db *db, db_closure closure, void *arg)
     return db->driver->transaction(db, closure, arg);
 }
 
+enum db_result db_transaction_batched(struct db *db, const struct db_batch *batch,
+                                      const uint64_t keys[DB_BATCH_KEYS], void *arg)
+{
+    if (db_in_transaction(db))
+        return batch->alone(db, arg);
+    if (db->driver->transaction_batched == NULL)
+        return db_transaction(db, batch->alone, arg);
+    return db->driver->transaction_batched(db, batch, keys, arg);
+}
+
 void db_read_begin(struct db *db)
 {
     db->driver->read_begin(db);
@@ -244,6 +262,11 @@ void db_read_end(struct db *db)
 bool db_in_transaction(const struct db *db)
 {
     return db->driver->in_transaction(db);
+}
+
+enum db_engine db_engine_of(const struct db *db)
+{
+    return db->driver->engine;
 }
 
 /* ---- the store ---- */

@@ -24,10 +24,12 @@
 /* One connection, used by one thread at a time. */
 struct db;
 
+enum db_engine { DB_SQLITE, DB_POSTGRES };
+
 enum db_type { DB_END = 0, DB_INT, DB_BOOL, DB_TIME, DB_UUID, DB_TEXT, DB_JSON, DB_BLOB };
 
 struct db_statement {
-    const char *sql;
+    const char *sql;                        /* NULL: only for the engine that has a text of its own */
     const char *sql_postgres;               /* NULL: `sql` serves both engines */
     enum db_type params[DB_PARAMS_MAX + 1]; /* of $1, $2, ...; the rest is DB_END */
     enum db_type columns[DB_COLUMNS_MAX + 1];
@@ -124,7 +126,8 @@ struct db_rows *db_query(struct db *db, const struct db_statement *statement, st
 enum db_result db_next(struct db_rows *rows);
 /* Ends early; only needed when the last db_next said DB_ROW. */
 void db_close(struct db_rows *rows);
-/* Prepares without running, for the test that walks every statement: DB_DONE, or DB_ERROR when the engine
+/* Prepares without running, for the test that walks every statement: DB_DONE (also when the statement is not
+ * for this engine), or DB_ERROR when the engine
  * refuses the text or its parameters and columns are not what the statement declares (the log says which). */
 enum db_result db_prepare(struct db *db, const struct db_statement *statement);
 
@@ -190,6 +193,27 @@ typedef enum db_result (*db_closure)(struct db *db, void *arg);
  * returned; DB_ERROR when the commit failed (then nothing happened) or the lane's queue is full. */
 enum db_result db_transaction(struct db *db, db_closure closure, void *arg);
 
+/* Transactions of one kind that many callers want at the same time, as checkouts of a flash sale. */
+struct db_batch {
+    /* Does as many of `args` as it can in one transaction, for an engine on which each commit and each row
+     * lock costs a round trip. It takes the locks that it needs itself, in one order for all (the transaction
+     * is READ COMMITTED), and decides before it writes. results[i], which is DB_CONFLICT before: DB_DONE when
+     * it is done, DB_CONFLICT when nothing of it was written and `alone` shall see to it. DB_DONE commits;
+     * anything else rolls all of it back, and each of them runs alone. Called on the thread of one of the
+     * callers while the others wait. */
+    enum db_result (*together)(struct db *db, void **args, enum db_result *results, size_t count);
+    /* The same for one, at db_transaction's terms. */
+    db_closure alone;
+};
+
+#define DB_BATCH_KEYS 2
+
+/* As db_transaction(db, batch->alone, arg), possibly done together with others that wait. Two callers whose
+ * keys[k] are equal and not 0 are never done together. Inside a transaction `alone` runs as a part of it.
+ * `batch` is static. */
+enum db_result db_transaction_batched(struct db *db, const struct db_batch *batch,
+                                      const uint64_t keys[DB_BATCH_KEYS], void *arg);
+
 /* One snapshot for all reads of a request. Nests in nothing; _end also closes what a handler left open. A
  * snapshot older than READ_TRANSACTION_MS_MAX is renewed by the next statement, and a statement that runs
  * longer is interrupted (DB_ERROR): it would hold back the log of writes. */
@@ -198,13 +222,13 @@ void db_read_end(struct db *db);
 
 /* Whether this connection is inside a write transaction now. */
 bool db_in_transaction(const struct db *db);
+/* For what truly differs between the engines, as the language of their text search. */
+enum db_engine db_engine_of(const struct db *db);
 
 /* ---- the store: where connections come from ---- */
 
 struct store; /* one database of the process, whichever the engine; thread-safe */
 struct lane;
-
-enum db_engine { DB_SQLITE, DB_POSTGRES };
 
 struct store_options {
     struct slice url;       /* sqlite:PATH, postgresql://... */

@@ -71,6 +71,9 @@ struct db_driver {
     struct slice (*get_bytes)(struct db_rows *rows, int column, enum db_type type);
 
     enum db_result (*transaction)(struct db *db, db_closure closure, void *arg);
+    /* NULL: what waits is gathered elsewhere (SQLite's lane), or never. */
+    enum db_result (*transaction_batched)(struct db *db, const struct db_batch *batch,
+                                          const uint64_t keys[DB_BATCH_KEYS], void *arg);
     void (*read_begin)(struct db *db);
     void (*read_end)(struct db *db);
     bool (*in_transaction)(const struct db *db);

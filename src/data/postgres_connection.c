@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define DEADLINE_GRACE_MS 1000 /* the server speaks of a time-out first; without a word from it we hang up   \
-                                */
+#define DEADLINE_GRACE_MS                                                                                    \
+    1000 /* the server speaks of a time-out first; without a word from it we hang up                         \
+          */
 #define ENSURE_WAIT_US INT64_C(300000) /* how long a statement waits for a connection that is refused */
 #define ENSURE_PAUSE_US 20000
 

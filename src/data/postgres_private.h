@@ -140,6 +140,21 @@ void postgres_schema_rollback(struct db_schema *schema);
 int64_t postgres_schema_versions(struct db_schema *schema, struct schema_version *list, size_t max);
 const char *postgres_schema_error(struct db_schema *schema);
 
+/* ---- postgres_batch.c ---- */
+
+struct postgres_waiter;
+
+struct postgres_batches {
+    pthread_mutex_t mutex;
+    struct postgres_waiter *first; /* who waits, in the order of coming */
+    bool is_led;
+};
+
+void postgres_batches_init(struct postgres_batches *batches);
+void postgres_batches_release(struct postgres_batches *batches);
+enum db_result postgres_transaction_batched(struct db *db, const struct db_batch *batch,
+                                            const uint64_t keys[DB_BATCH_KEYS], void *arg);
+
 /* ---- postgres_store.c ---- */
 
 struct postgres_store {
@@ -147,4 +162,5 @@ struct postgres_store {
     struct postgres_server primary;
     pthread_mutex_t mutex;              /* guards the keeper */
     struct postgres_connection *keeper; /* answers store_is_ready */
+    struct postgres_batches batches;
 };

@@ -45,6 +45,7 @@ static struct store *postgres_store_open(const struct store_options *options, st
     store->base.driver = &postgres_driver;
     server_init(&store->primary, options->url, "read-write", options);
     pthread_mutex_init(&store->mutex, NULL);
+    postgres_batches_init(&store->batches);
     store->keeper = postgres_connection_new(&store->base, &store->primary);
     return &store->base;
 }
@@ -54,6 +55,7 @@ static void postgres_store_close(struct store *base)
     struct postgres_store *store = (struct postgres_store *)base;
     postgres_connection_free(store->keeper);
     pthread_mutex_destroy(&store->mutex);
+    postgres_batches_release(&store->batches);
     server_release(&store->primary);
     free(store);
 }
@@ -130,6 +132,7 @@ const struct db_driver postgres_driver = {
     .get_uuid = postgres_get_uuid,
     .get_bytes = postgres_get_bytes,
     .transaction = postgres_transaction,
+    .transaction_batched = postgres_transaction_batched,
     .read_begin = postgres_read_begin,
     .read_end = postgres_read_end,
     .in_transaction = postgres_in_transaction,

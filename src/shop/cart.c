@@ -55,51 +55,56 @@ DB_STATEMENT(CART_LINES_READ) = {
            " JOIN variant_stock s ON s.product_id = l.product_id AND s.variant_id = l.variant_id"
            " WHERE l.cart_id = $1 ORDER BY l.id",
     .params = {DB_UUID},
-    .columns = {DB_UUID, DB_UUID, DB_UUID, DB_INT, DB_JSON, DB_INT, DB_INT, DB_JSON, DB_TEXT, DB_TEXT,
-                DB_JSON, DB_BOOL, DB_BOOL, DB_BOOL, DB_INT},
+    .columns = {CART_LINE_COLUMN_TYPES},
 };
 
-static void cart_line_take(struct db_rows *rows, struct arena *arena, struct cart_line *line)
+void cart_line_take(struct db_rows *rows, int first, struct arena *arena, struct cart_line *line)
 {
-    int64_t left = db_get_int(rows, 14);
+    int64_t left = db_get_int(rows, first + 14);
     *line = (struct cart_line){
-        .id = db_get_uuid(rows, 0),
-        .product_id = db_get_uuid(rows, 1),
-        .variant_id = db_get_uuid(rows, 2),
-        .quantity = db_get_int(rows, 3),
-        .wishes = db_copy_text(rows, 4, arena),
-        .added_price_minor = db_get_int(rows, 5),
-        .price_minor = db_get_int(rows, 6),
-        .variant_options = db_copy_text(rows, 7, arena),
-        .sku = db_copy_text(rows, 8, arena),
-        .name = db_copy_text(rows, 9, arena),
-        .images = db_copy_text(rows, 10, arena),
-        .is_on_sale = db_get_bool(rows, 11),
-        .is_tracked = db_get_bool(rows, 12),
-        .is_counted = db_get_bool(rows, 12) && !db_get_bool(rows, 13),
+        .id = db_get_uuid(rows, first),
+        .product_id = db_get_uuid(rows, first + 1),
+        .variant_id = db_get_uuid(rows, first + 2),
+        .quantity = db_get_int(rows, first + 3),
+        .wishes = db_copy_text(rows, first + 4, arena),
+        .added_price_minor = db_get_int(rows, first + 5),
+        .price_minor = db_get_int(rows, first + 6),
+        .variant_options = db_copy_text(rows, first + 7, arena),
+        .sku = db_copy_text(rows, first + 8, arena),
+        .name = db_copy_text(rows, first + 9, arena),
+        .images = db_copy_text(rows, first + 10, arena),
+        .is_on_sale = db_get_bool(rows, first + 11),
+        .is_tracked = db_get_bool(rows, first + 12),
+        .is_counted = db_get_bool(rows, first + 12) && !db_get_bool(rows, first + 13),
         .available = left > 0 ? left : 0,
     };
 }
 
 #define CART_LINES_FIRST 16 /* room to begin with; doubled as needed */
 
+struct cart_line *cart_line_add(struct cart_line_list *list, struct arena *arena)
+{
+    if (list->count == list->room) {
+        size_t room = list->room == 0 ? CART_LINES_FIRST : list->room * 2;
+        struct cart_line *more = ARENA_ARRAY(arena, struct cart_line, room);
+        if (list->count > 0)
+            memcpy(more, list->lines, list->count * sizeof(*more));
+        list->lines = more;
+        list->room = room;
+    }
+    return &list->lines[list->count++];
+}
+
 enum db_result cart_lines_read(struct db *db, struct arena *arena, struct uuid cart_id,
                                struct cart_line **lines, size_t *count)
 {
-    size_t room = CART_LINES_FIRST;
-    *lines = ARENA_ARRAY(arena, struct cart_line, room);
-    *count = 0;
+    struct cart_line_list list = {.count = 0};
     struct db_rows *rows = db_query(db, &CART_LINES_READ, DB_ARGS(db_uuid(cart_id)));
     enum db_result result;
-    while ((result = db_next(rows)) == DB_ROW) {
-        if (*count == room) {
-            struct cart_line *more = ARENA_ARRAY(arena, struct cart_line, room * 2);
-            memcpy(more, *lines, room * sizeof(*more));
-            *lines = more;
-            room *= 2;
-        }
-        cart_line_take(rows, arena, &(*lines)[(*count)++]);
-    }
+    while ((result = db_next(rows)) == DB_ROW)
+        cart_line_take(rows, 0, arena, cart_line_add(&list, arena));
+    *lines = list.lines;
+    *count = list.count;
     return result;
 }
 

@@ -40,6 +40,17 @@ enum db_result cart_read(struct db *db, struct uuid id, struct cart *cart);
 /* The lines in the order they were added; DB_DONE or DB_ERROR. */
 enum db_result cart_lines_read(struct db *db, struct arena *arena, struct uuid cart_id,
                                struct cart_line **lines, size_t *count);
+/* The line of the current row, whose columns from `first` on are those of CART_LINE_COLUMN_TYPES. */
+void cart_line_take(struct db_rows *rows, int first, struct arena *arena, struct cart_line *line);
+#define CART_LINE_COLUMN_TYPES                                                                               \
+    DB_UUID, DB_UUID, DB_UUID, DB_INT, DB_JSON, DB_INT, DB_INT, DB_JSON, DB_TEXT, DB_TEXT, DB_JSON, DB_BOOL, \
+        DB_BOOL, DB_BOOL, DB_INT
+/* Lines as they are read, of unknown number. Zeroed at first. */
+struct cart_line_list {
+    struct cart_line *lines;
+    size_t count, room;
+};
+struct cart_line *cart_line_add(struct cart_line_list *list, struct arena *arena);
 /* Whether this caller may see and use it: an owned cart answers its owner only, a guest's whoever has its id.
  */
 bool cart_is_open_to(const struct cart *cart, const struct principal *principal);

@@ -7,13 +7,13 @@
  * order always end together.
  *
  * The idempotency record of a checkout points to the order, whose row can always tell what was answered. */
+#include "shop/checkout.h"
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/metrics.h"
 #include "contract/handlers.h"
 #include "http/idempotency.h"
-#include "shop/cart.h"
 #include "shop/options.h"
-#include "shop/order.h"
 #include "shop/users.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -23,31 +23,14 @@ static struct metric ORDERS_TOTAL = METRIC("souk_orders_total", "Orders placed",
 static struct metric REVENUE_TOTAL = METRIC(
     "souk_order_value_minor_total", "Totals of the orders placed, in minor units", NULL, METRIC_COUNTER);
 
-/* One checkout on its way through. Filled anew by each run of its transaction. */
-struct checkout {
-    struct request *request;
-    struct response *response;
-    const struct checkout_create_input *input;
-    const struct payment_provider *provider;
-    struct slice card_number; /* digits only; absent without a provider */
-    struct slice email;
-    struct cart cart;
-    struct cart_line *lines;
-    size_t line_count;
-    struct shop_settings settings;
-    struct totals totals;
-    struct order order;
-    bool is_replay;
-    struct uuid payment_id;
-    struct slice payment_key;
-    enum http_status status; /* of a refusal; 0: placed */
-};
-
-/* Which thread may do it: without a provider nothing outside the database is called. */
+/* Which thread may do it: without a provider nothing outside the database is called, and the write lane can
+ * do all of it. Where there is none a worker does, together with others (db_transaction_batched). */
 enum execution checkout_create_execution(const struct request *request)
 {
     const struct checkout_create_input *input = request->input;
-    return input->payment.method == PAYMENT_METHOD_MANUAL ? EXECUTION_TRANSACTION : EXECUTION_ORCHESTRATED;
+    return input->payment.method == PAYMENT_METHOD_MANUAL && store_has_lane(request->services->store)
+               ? EXECUTION_TRANSACTION
+               : EXECUTION_ORCHESTRATED;
 }
 
 /* Whether a provider has to be asked for money. */
@@ -145,7 +128,7 @@ static enum http_status refuse_lines(struct checkout *checkout, const struct sto
     return status;
 }
 
-static bool has_unbuyable_line(const struct checkout *checkout)
+bool checkout_has_unbuyable_line(const struct checkout *checkout)
 {
     for (size_t i = 0; i < checkout->line_count; i++) {
         const struct cart_line *line = &checkout->lines[i];
@@ -183,12 +166,21 @@ static enum db_result guest_limit_take(struct db *db, struct slice key, struct u
     return db_run(db, &OPEN_GUEST_ORDER_INSERT, DB_ARGS(db_text(key), db_uuid(order_id)));
 }
 
+bool checkout_is_limited(const struct checkout *checkout)
+{
+    const struct shop_settings *settings = &checkout->settings;
+    bool is_unpaid_guest = !checkout->order.has_user &&
+                           checkout->order.payment_status != PAYMENT_STATUS_PAID &&
+                           checkout->provider->pays_later;
+    return is_unpaid_guest && (settings->max_open_guest_orders_per_email != 0 ||
+                               settings->max_open_guest_orders_per_address != 0);
+}
+
 static enum db_result guest_limits_take(struct db *db, struct checkout *checkout)
 {
     const struct shop_settings *settings = &checkout->settings;
     struct request *request = checkout->request;
-    if (checkout->order.has_user || checkout->order.payment_status == PAYMENT_STATUS_PAID ||
-        !checkout->provider->pays_later)
+    if (!checkout_is_limited(checkout))
         return DB_DONE;
     struct slice email_key =
         arena_format(request->arena, "email:%.*s", SLICE_ARG(email_fold(request->arena, checkout->email)));
@@ -229,7 +221,7 @@ static struct slice items_json(struct arena *arena, const struct checkout *check
     return buf_slice(&text);
 }
 
-static void order_fill(struct checkout *checkout)
+void checkout_order_fill(struct checkout *checkout)
 {
     const struct checkout_create_input *input = checkout->input;
     struct request *request = checkout->request;
@@ -332,6 +324,14 @@ static enum db_result replay_find(struct db *db, struct checkout *checkout)
     return DB_DONE;
 }
 
+bool checkout_total(struct checkout *checkout)
+{
+    int64_t subtotal_minor = 0;
+    return cart_subtotal(checkout->lines, checkout->line_count, &subtotal_minor) &&
+           totals_compute(&checkout->settings, true, subtotal_minor, checkout->input->shipping_method,
+                          &checkout->totals);
+}
+
 /* Reads the cart and what it costs. checkout->status is set when it cannot be bought. */
 static enum db_result cart_price(struct db *db, struct checkout *checkout)
 {
@@ -354,29 +354,31 @@ static enum db_result cart_price(struct db *db, struct checkout *checkout)
             cart_lines_read(db, request->arena, checkout->cart.id, &checkout->lines, &checkout->line_count);
     if (result != DB_DONE)
         return result;
-    int64_t subtotal_minor = 0;
     if (checkout->line_count == 0)
         checkout->status = problem(checkout->response, PROBLEM_CART_EMPTY, "There is nothing in the cart");
-    else if (has_unbuyable_line(checkout))
+    else if (checkout_has_unbuyable_line(checkout))
         checkout->status = refuse_lines(checkout, NULL);
-    else if (!cart_subtotal(checkout->lines, checkout->line_count, &subtotal_minor) ||
-             !totals_compute(&checkout->settings, true, subtotal_minor, checkout->input->shipping_method,
-                             &checkout->totals))
+    else if (!checkout_total(checkout))
         checkout->status =
             problem(checkout->response, PROBLEM_CART_LIMIT, "The cart's total is more than can be counted");
     return DB_DONE;
 }
 
+size_t checkout_stock_lines(const struct checkout *checkout, struct stock_line **lines)
+{
+    *lines = ARENA_ARRAY(checkout->request->arena, struct stock_line, checkout->line_count);
+    for (size_t i = 0; i < checkout->line_count; i++) {
+        const struct cart_line *line = &checkout->lines[i];
+        (*lines)[i] = (struct stock_line){line->product_id, line->variant_id, line->quantity};
+    }
+    return stock_lines_normalize(*lines, checkout->line_count);
+}
+
 /* Takes the stock. checkout->status is set when somebody was faster. */
 static enum db_result stock_take(struct db *db, struct checkout *checkout)
 {
-    struct stock_line *wanted =
-        ARENA_ARRAY(checkout->request->arena, struct stock_line, checkout->line_count);
-    for (size_t i = 0; i < checkout->line_count; i++) {
-        const struct cart_line *line = &checkout->lines[i];
-        wanted[i] = (struct stock_line){line->product_id, line->variant_id, line->quantity};
-    }
-    size_t count = stock_lines_normalize(wanted, checkout->line_count);
+    struct stock_line *wanted;
+    size_t count = checkout_stock_lines(checkout, &wanted);
     const struct stock_line *short_line = NULL;
     enum db_result result = stock_reserve(db, wanted, count, &short_line);
     if (result != DB_CONFLICT)
@@ -389,7 +391,7 @@ static enum db_result stock_take(struct db *db, struct checkout *checkout)
 static enum db_result order_place(struct db *db, struct checkout *checkout)
 {
     struct request *request = checkout->request;
-    order_fill(checkout);
+    checkout_order_fill(checkout);
     enum db_result result = guest_limits_take(db, checkout);
     if (result == DB_CONFLICT) {
         checkout->status = problem(checkout->response, PROBLEM_OPEN_ORDER_LIMIT,
@@ -425,7 +427,7 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
     return result;
 }
 
-/* A closure: places the order, or leaves in checkout->status why not. */
+/* A closure: places the order alone, or leaves in checkout->status why not. */
 static enum db_result checkout_place(struct db *db, void *arg)
 {
     struct checkout *checkout = arg;
@@ -618,6 +620,19 @@ static enum http_status checkout_check(struct checkout *checkout)
     return (enum http_status)0;
 }
 
+static const struct db_batch PLACING = {.together = checkout_place_together, .alone = checkout_place};
+
+/* Neither the same cart nor the same Idempotency-Key is ever twice in one batch. */
+static enum db_result place_with_others(struct checkout *checkout)
+{
+    const struct request *request = checkout->request;
+    const struct slice cart = {(const char *)checkout->input->id.bytes, sizeof(checkout->input->id.bytes)};
+    const struct slice scope = {(const char *)request->idempotency.scope, sizeof(request->idempotency.scope)};
+    const uint64_t keys[DB_BATCH_KEYS] = {hash64(cart) | 1,
+                                          request->idempotency.is_present ? hash64(scope) | 1 : 0};
+    return db_transaction_batched(request->db, &PLACING, keys, checkout);
+}
+
 enum http_status checkout_create(struct request *request, struct response *response)
 {
     struct checkout *checkout = ARENA_NEW(request->arena, struct checkout);
@@ -628,7 +643,7 @@ enum http_status checkout_create(struct request *request, struct response *respo
     if (refusal != 0)
         return refusal;
     enum db_result result = checkout->provider->pays_later
-                                ? checkout_place(request->db, checkout)
+                                ? place_with_others(checkout)
                                 : db_transaction(request->db, checkout_place, checkout);
     if (checkout->status != 0 && result != DB_ERROR)
         return checkout->status;

@@ -1,0 +1,2 @@
+DROP FUNCTION checkout_place(json);
+DROP FUNCTION checkout_open(json);

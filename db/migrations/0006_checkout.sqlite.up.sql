@@ -1,0 +1,1 @@
+-- Nothing on SQLite, whose write lane runs checkout's statements one by one in the process.
