@@ -242,6 +242,23 @@ static enum http_status gate_wait(struct request *request, struct response *resp
     return HTTP_STATUS_OK;
 }
 
+static _Atomic int gated_failures; /* so many of them fail */
+
+/* A reply for everyone that takes a while to make. */
+static enum http_status gated_get(struct request *request, struct response *response)
+{
+    handler_calls++;
+    const struct counter_input *input = request->input;
+    sem_post(&gate_reached);
+    sem_wait(&gate);
+    if (gated_failures > 0) {
+        gated_failures--;
+        return problem(response, PROBLEM_INTERNAL_ERROR, "Unlucky");
+    }
+    response_tag(response, "counter", (struct uuid){{(uint8_t)input->id}});
+    return write_counter(request, response, input->id);
+}
+
 static enum http_status whoami(struct request *request, struct response *response)
 {
     json_text(&response->json, slice_from(role_name(request->principal.role)));
@@ -352,6 +369,14 @@ static const struct operation SMALL_SHOP[] = {
      .input = &NOTHING_RULE,
      .access = ACCESS_ANYONE,
      .execution = EXECUTION_WORKER},
+    {.name = "gated_get",
+     .method = METHOD_GET,
+     .path = "/gated/{id}",
+     .handler = gated_get,
+     .input = &COUNTER_RULE,
+     .access = ACCESS_PUBLIC,
+     .execution = EXECUTION_WORKER,
+     .cache_seconds = 30},
     {.name = "whoami",
      .method = METHOD_GET,
      .path = "/counters/me",
@@ -374,6 +399,7 @@ static const struct operation SMALL_SHOP[] = {
      .input = &NOTHING_RULE,
      .access = ACCESS_PUBLIC,
      .execution = EXECUTION_INLINE,
+     .needs_no_database = true,
      .is_bare = true},
     {.name = "huge_get",
      .method = METHOD_GET,
@@ -402,6 +428,7 @@ static inline void fixture_open(struct fixture *fixture)
     sem_init(&gate, 0, 0);
     sem_init(&gate_reached, 0, 0);
     handler_calls = 0;
+    gated_failures = 0;
     assert_true(arena_init(&fixture->arena, (size_t)64 << 20));
     snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/souk-http-XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));

@@ -740,6 +740,257 @@ static void test_metrics(void **state)
     assert_int_equal(metric_sum("souk_worker_queue_depth{pool=\"worker\"}"), 0);
 }
 
+/* ---- one makes what many ask for ---- */
+
+#define JOINED "souk_response_cache_joined_total"
+#define CROWD 8
+
+/* The first of them stands at the gate when it returns, the others wait for it. */
+static void crowd_start(struct fixture *f, struct background *crowd, const char *const *headers)
+{
+    int64_t joined = metric_sum(JOINED);
+    for (size_t i = 0; i < CROWD; i++) {
+        crowd[i] = (struct background){.fixture = f, .target = "/gated/1", .headers = headers};
+        background_start(&crowd[i]);
+        if (i == 0)
+            sem_wait(&gate_reached);
+    }
+    while (metric_sum(JOINED) < joined + CROWD - 1)
+        usleep(1000);
+}
+
+/* How many of them were answered so. */
+static int crowd_end(struct background *crowd, int status)
+{
+    int count = 0;
+    for (size_t i = 0; i < CROWD; i++) {
+        pthread_join(crowd[i].thread, NULL);
+        count += (int)crowd[i].call.x->reply.status == status;
+        if (crowd[i].call.x->reply.status == HTTP_STATUS_OK) {
+            assert_body_has(crowd[i].call, "{\"data\":{\"id\":1,\"value\":");
+            assert_string_equal(reply_header(&crowd[i].call, "Cache-Control"), "public, max-age=30");
+            assert_non_null(reply_header(&crowd[i].call, "ETag"));
+        }
+        call_end(&crowd[i].call);
+    }
+    return count;
+}
+
+static void assert_nobody_at_the_gate(void)
+{
+    usleep(20000);
+    assert_int_equal(sem_trywait(&gate_reached), -1);
+}
+
+static void test_single_flight(void **state)
+{
+    struct fixture *f = *state;
+    struct background crowd[CROWD];
+    crowd_start(f, crowd, NULL);
+    /* what is something else does not wait */
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL);
+    assert_nobody_at_the_gate();
+    sem_post(&gate);
+    assert_int_equal(crowd_end(crowd, 200), CROWD);
+    assert_int_equal(handler_calls, 2); /* with the other one */
+    expect(f, METHOD_GET, "/gated/1", NULL, NULL, 200, NULL);
+    assert_int_equal(handler_calls, 2);
+}
+
+/* Those who are logged in are one crowd with those who are not. */
+static void test_single_flight_of_customers(void **state)
+{
+    struct fixture *f = *state;
+    struct background crowd[CROWD];
+    const char *bearer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
+    struct background anonymous = {.fixture = f, .target = "/gated/1"};
+    crowd_start(f, crowd, HEADERS("Authorization", bearer));
+    int64_t joined = metric_sum(JOINED);
+    background_start(&anonymous);
+    while (metric_sum(JOINED) < joined + 1)
+        usleep(1000);
+    sem_post(&gate);
+    assert_int_equal(crowd_end(crowd, 200), CROWD);
+    pthread_join(anonymous.thread, NULL);
+    assert_int_equal(anonymous.call.x->reply.status, 200);
+    call_end(&anonymous.call);
+    assert_int_equal(handler_calls, 1);
+}
+
+/* Whoever comes next tries, never two at once. */
+static void test_single_flight_that_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct background crowd[CROWD];
+    gated_failures = 3;
+    crowd_start(f, crowd, NULL);
+    for (int i = 0; i < 3; i++) {
+        sem_post(&gate);
+        sem_wait(&gate_reached);
+        assert_nobody_at_the_gate();
+    }
+    sem_post(&gate);
+    assert_int_equal(crowd_end(crowd, 500), 3);
+    assert_int_equal(handler_calls, 4);
+}
+
+/* A reply that was made while its subject was edited is for its own caller only. */
+static void test_single_flight_that_raced(void **state)
+{
+    struct fixture *f = *state;
+    struct background crowd[CROWD];
+    crowd_start(f, crowd, NULL);
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", NULL, 201, NULL);
+    sem_post(&gate);
+    sem_wait(&gate_reached);
+    assert_nobody_at_the_gate();
+    sem_post(&gate);
+    assert_int_equal(crowd_end(crowd, 200), CROWD);
+    assert_int_equal(handler_calls, 3); /* with the edit */
+}
+
+/* Too many wait: further ones help themselves. */
+static void test_single_flight_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    enum { CALLS = FILL_WAITERS_MAX + 2 };
+    struct call calls[CALLS];
+    completions = 0;
+    for (int i = 0; i < CALLS; i++) {
+        calls[i] = call_begin(f, METHOD_GET, "/gated/1", NULL, NULL);
+        calls[i].x->complete = count_completion;
+        assert_int_equal(gateway_handle(f->gateway, calls[i].x), GATEWAY_PENDING);
+        if (i == 0 || i == CALLS - 1)
+            sem_wait(&gate_reached);
+    }
+    sem_post(&gate);
+    sem_post(&gate);
+    /* the first is finished by its transport, as they all are */
+    while (completions < 2)
+        usleep(1000);
+    gateway_finish(f->gateway, calls[0].x);
+    gateway_finish(f->gateway, calls[CALLS - 1].x);
+    while (completions < CALLS)
+        usleep(1000);
+    for (int i = 0; i < CALLS; i++) {
+        gateway_finish(f->gateway, calls[i].x);
+        assert_int_equal(calls[i].x->reply.status, 200);
+        call_end(&calls[i]);
+    }
+    assert_int_equal(handler_calls, 2);
+    assert_int_equal(completions, CALLS);
+}
+
+/* When the one that was to make it is pushed out of a full queue, those that wait for it are refused too. */
+static void test_single_flight_is_pushed_out(void **state)
+{
+    struct fixture *f = *state;
+    enum { WORKERS = 2, OTHERS = WORKERS + WORKER_QUEUE_MAX - 1, CALLS = OTHERS + CROWD };
+    struct call *calls = calloc(CALLS, sizeof(*calls));
+    assert_non_null(calls);
+    completions = 0;
+    for (int i = 0; i < CALLS; i++) {
+        calls[i] = call_begin(f, METHOD_GET, i < OTHERS ? "/gate" : "/gated/1", NULL, NULL);
+        calls[i].x->complete = count_completion;
+        assert_int_equal(gateway_handle(f->gateway, calls[i].x), GATEWAY_PENDING);
+        if (i < WORKERS)
+            sem_wait(&gate_reached);
+    }
+    assert_int_equal(completions, 0);
+    struct call checkout = call_begin(f, METHOD_POST, "/orchestrated/1", "{\"amount\":1}", NULL);
+    checkout.x->complete = count_completion;
+    assert_int_equal(gateway_handle(f->gateway, checkout.x), GATEWAY_PENDING);
+    gateway_finish(f->gateway, calls[OTHERS].x);
+    assert_int_equal(completions, CROWD);
+    for (int i = OTHERS; i < CALLS; i++) {
+        gateway_finish(f->gateway, calls[i].x);
+        assert_int_equal(calls[i].x->reply.status, 503);
+        assert_string_equal(reply_header(&calls[i], "Retry-After"), "1");
+    }
+    for (int i = 0; i < OTHERS + 1; i++)
+        sem_post(&gate);
+    while (completions < CALLS + 1)
+        usleep(1000);
+    gateway_finish(f->gateway, checkout.x);
+    call_end(&checkout);
+    for (int i = 0; i < CALLS; i++) {
+        gateway_finish(f->gateway, calls[i].x);
+        call_end(&calls[i]);
+    }
+    free(calls);
+}
+
+/* ---- a database on another machine ---- */
+
+/* What a transport's thread answers itself, and what it leaves to a worker. */
+static enum gateway_progress progress_of(struct fixture *f, const char *target, const char *const *headers,
+                                         int status)
+{
+    struct call call = call_begin(f, METHOD_GET, target, NULL, headers);
+    int before = completions;
+    call.x->complete = count_completion;
+    enum gateway_progress progress = gateway_handle(f->gateway, call.x);
+    while (progress == GATEWAY_PENDING && completions == before)
+        usleep(1000);
+    gateway_finish(f->gateway, call.x);
+    assert_int_equal(call.x->reply.status, status);
+    call_end(&call);
+    return progress;
+}
+
+static void test_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    const char *bearer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
+    const char *const *customer = HEADERS("Authorization", bearer);
+    assert_int_equal(progress_of(f, "/counters/1", NULL, 200), GATEWAY_PENDING);
+    assert_int_equal(progress_of(f, "/counters/1", NULL, 200), GATEWAY_ANSWERED); /* from memory */
+    assert_int_equal(progress_of(f, "/page", NULL, 200), GATEWAY_ANSWERED);
+    assert_int_equal(progress_of(f, "/nothing", customer, 404), GATEWAY_ANSWERED);
+    assert_int_equal(progress_of(f, "/counters/me", NULL, 401), GATEWAY_ANSWERED);
+    assert_int_equal(progress_of(f, "/counters/x", NULL, 400), GATEWAY_ANSWERED);
+    assert_int_equal(progress_of(f, "/counters/1", customer, 200), GATEWAY_PENDING);
+    assert_int_equal(progress_of(f, "/counters/me", customer, 200), GATEWAY_PENDING);
+    assert_int_equal(progress_of(f, "/counters/me", HEADERS("Authorization", "Bearer x"), 401),
+                     GATEWAY_PENDING);
+    assert_int_equal(handler_calls, 1);
+}
+
+static struct db *connect_to_nothing(struct store *store)
+{
+    (void)store;
+    return NULL;
+}
+
+static void test_database_is_away(void **state)
+{
+    struct fixture *f = *state;
+    const char *bearer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL);
+    struct db *(*connect)(struct store *) = elsewhere.connect;
+    elsewhere.connect = connect_to_nothing;
+    fixture_restart(f);
+    static const struct {
+        enum http_method method;
+        const char *target;
+    } asking[] = {{METHOD_GET, "/counters/2"},
+                  {METHOD_GET, "/workers/counters/1"},
+                  {METHOD_POST, "/login"},
+                  {METHOD_POST, "/orphans"},
+                  {METHOD_GET, "/gated/1"}};
+    for (size_t i = 0; i < COUNT_OF(asking); i++) {
+        struct call call = call_make(f, asking[i].method, asking[i].target, NULL, NULL);
+        assert_int_equal(call.x->reply.status, 503);
+        assert_string_equal(reply_header(&call, "Retry-After"), "1");
+        call_end(&call);
+    }
+    expect(f, METHOD_GET, "/counters/me", NULL, HEADERS("Authorization", bearer), 503, "UNAVAILABLE");
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL); /* memory, and what is in this process */
+    expect(f, METHOD_GET, "/page", NULL, NULL, 200, NULL);
+    elsewhere.connect = connect;
+    expect(f, METHOD_GET, "/counters/2", NULL, NULL, 200, NULL); /* by itself again */
+}
+
 int main(void)
 {
 /* Everything holds on both kinds of engine: where a transport's thread reads the database itself, and where
@@ -772,6 +1023,14 @@ int main(void)
         TEST(test_throttle_of_user),
         TEST(test_full_queue),
         TEST(test_metrics),
+        TEST(test_single_flight),
+        TEST(test_single_flight_of_customers),
+        TEST(test_single_flight_that_fails),
+        TEST(test_single_flight_that_raced),
+        TEST(test_single_flight_is_bounded),
+        TEST(test_single_flight_is_pushed_out),
+        cmocka_unit_test_setup_teardown(test_elsewhere, fixture_begin_elsewhere, fixture_end),
+        cmocka_unit_test_setup_teardown(test_database_is_away, fixture_begin_elsewhere, fixture_end),
     };
     fault_vfs_install();
     return cmocka_run_group_tests(tests, NULL, NULL);

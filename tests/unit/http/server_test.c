@@ -612,6 +612,40 @@ static void test_client_goes_away(void **state)
     assert_int_equal(in_flight(), before);
 }
 
+/* Clients that go away while another makes their reply, or while they make it for others. */
+static void test_waiting_client_goes_away(void **state)
+{
+    struct fixture *f = *state;
+    struct server *server = start(f, NULL);
+    int64_t before = in_flight();
+    struct client *clients[6];
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        clients[i] = client_open(server);
+        client_send(clients[i], GET("/gated/1"));
+        if (i == 0)
+            sem_wait(&gate_reached);
+    }
+    usleep(50000); /* the others wait; were one late, the cache would answer it */
+    for (size_t i = 0; i < COUNT_OF(clients) - 1; i++) {
+        if (i % 2)
+            client_vanish(clients[i]);
+        else
+            client_close(clients[i]);
+    }
+    usleep(10000);
+    sem_post(&gate);
+    struct client *last = clients[COUNT_OF(clients) - 1];
+    struct answer *answer = calloc(1, sizeof(*answer));
+    assert_true(client_fill(last));
+    client_read(last, answer, true);
+    assert_int_equal(answer->status, 200);
+    client_close(last);
+    free(answer);
+    assert_int_equal(handler_calls, 1);
+    assert_true(server_stop(server));
+    assert_int_equal(in_flight(), before);
+}
+
 /* ---- the end ---- */
 
 static void *stop_main(void *server)
@@ -834,22 +868,29 @@ static void test_listening(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_begin, fixture_end)
+/* With the database on another machine, where a worker makes the reply too. */
+#define TEST_BOTH(name)                                                                                      \
+    TEST(name),                                                                                              \
+    {                                                                                                        \
+#name " elsewhere", name, fixture_begin_elsewhere, fixture_end, NULL                                 \
+    }
     const struct CMUnitTest tests[] = {
         TEST(test_keep_alive),
-        TEST(test_head_and_conditional),
+        TEST_BOTH(test_head_and_conditional),
         TEST(test_smuggling),
         TEST(test_bodies),
         TEST(test_large_head),
-        TEST(test_pipelining),
+        TEST_BOTH(test_pipelining),
         TEST(test_deadlines),
-        TEST(test_arenas_run_out),
+        TEST_BOTH(test_arenas_run_out),
         TEST(test_slow_bodies_leave_room),
         TEST(test_bodies_that_were_read),
-        TEST(test_client_goes_away),
-        TEST(test_drain),
-        TEST(test_drain_is_cut),
-        TEST(test_many_at_once),
-        TEST(test_stop_under_load),
+        TEST_BOTH(test_client_goes_away),
+        TEST_BOTH(test_waiting_client_goes_away),
+        TEST_BOTH(test_drain),
+        TEST_BOTH(test_drain_is_cut),
+        TEST_BOTH(test_many_at_once),
+        TEST_BOTH(test_stop_under_load),
         TEST(test_listening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
