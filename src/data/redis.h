@@ -69,6 +69,9 @@ __attribute__((warn_unused_result)) bool redis_pipeline(struct redis *redis, str
 
 /* False while a node that has keys cannot be used, or nothing has been asked yet. Never blocks. */
 bool redis_is_up(struct redis *redis);
+/* Asks every node that has keys for a sign of life, so that redis_is_up becomes true again without other
+ * calls. What it returns is redis_is_up. Blocks for up to timeout_ms. */
+bool redis_ping(struct redis *redis);
 /* How often something may have been lost of what Redis had acknowledged: a connection that broke or timed
  * out, a node whose keys another has taken over. Whoever relies on earlier writes compares. Never blocks. */
 uint64_t redis_losses(struct redis *redis);
