@@ -66,6 +66,7 @@ void postgres_connection_free(struct postgres_connection *connection)
     postgres_close_open_rows(connection, 0);
     postgres_rows_free(connection);
     hang_up(connection);
+    free(connection->scratch);
     free(connection);
 }
 
@@ -181,7 +182,7 @@ static bool send_call(struct postgres_connection *connection, struct sent *sent,
     char name[16];
     postgres_params_types(&params, call);
     if (!flight->is_prepare_only)
-        postgres_params_fill(&params, call);
+        postgres_params_fill(connection, &params, call);
     int count = (int)call->param_count;
     if (!connection->server->is_prepared && !flight->is_prepare_only) {
         sent->commands++;

@@ -54,6 +54,8 @@ struct postgres_connection {
     int64_t uses;
     struct postgres_rows *open, *idle;
     int64_t changes;
+    char *scratch; /* arguments that libpq wants with a NUL behind them; grows as needed */
+    size_t scratch_room;
     int depth;             /* 0 outside a transaction, 1 in one, one more for each savepoint */
     bool is_begin_waiting; /* BEGIN leaves together with the first statement */
     bool is_lost;          /* a statement of the current level failed: it can only be rolled back */
@@ -106,7 +108,8 @@ struct postgres_params {
 };
 
 void postgres_params_types(struct postgres_params *params, const struct db_call *call);
-void postgres_params_fill(struct postgres_params *params, const struct db_call *call);
+void postgres_params_fill(struct postgres_connection *connection, struct postgres_params *params,
+                          const struct db_call *call);
 void postgres_close_open_rows(struct postgres_connection *connection, int level);
 void postgres_rows_free(struct postgres_connection *connection);
 

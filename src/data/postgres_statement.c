@@ -69,11 +69,6 @@ static void put_int64(struct postgres_params *params, size_t i, int64_t value)
 
 static void put(struct postgres_params *params, size_t i, const struct db_value *value)
 {
-    params->formats[i] = value->type == DB_JSON ? 0 : 1;
-    params->values[i] = NULL;
-    params->lengths[i] = 0;
-    if (value->is_null)
-        return;
     switch (value->type) {
     case DB_INT:
         put_int64(params, i, value->integer);
@@ -103,10 +98,51 @@ static void put(struct postgres_params *params, size_t i, const struct db_value 
     UNREACHABLE("a value without a type");
 }
 
-void postgres_params_fill(struct postgres_params *params, const struct db_call *call)
+static bool is_json(const struct db_value *value)
 {
+    return value->type == DB_JSON && !value->is_null;
+}
+
+/* JSON travels in text format, which ends at a NUL: a copy of it gets one. */
+static void put_json(struct postgres_connection *connection, struct postgres_params *params,
+                     const struct db_call *call)
+{
+    size_t wanted = 0;
     for (size_t i = 0; i < call->param_count; i++)
-        put(params, i, &call->values[i]);
+        wanted += is_json(&call->values[i]) ? call->values[i].text.len + 1 : 0;
+    if (wanted > connection->scratch_room) {
+        free(connection->scratch);
+        connection->scratch = malloc(wanted);
+        CHECK(connection->scratch != NULL);
+        connection->scratch_room = wanted;
+    }
+    char *at = connection->scratch;
+    for (size_t i = 0; i < call->param_count; i++) {
+        const struct db_value *value = &call->values[i];
+        if (!is_json(value))
+            continue;
+        memcpy(at, value->text.ptr, value->text.len);
+        at[value->text.len] = '\0';
+        params->values[i] = at;
+        at += value->text.len + 1;
+    }
+}
+
+void postgres_params_fill(struct postgres_connection *connection, struct postgres_params *params,
+                          const struct db_call *call)
+{
+    bool has_json = false;
+    for (size_t i = 0; i < call->param_count; i++) {
+        const struct db_value *value = &call->values[i];
+        params->formats[i] = value->type == DB_JSON ? 0 : 1;
+        params->values[i] = NULL;
+        params->lengths[i] = 0;
+        has_json = has_json || is_json(value);
+        if (!value->is_null && value->type != DB_JSON)
+            put(params, i, value);
+    }
+    if (has_json)
+        put_json(connection, params, call);
 }
 
 /* ---- columns ---- */
