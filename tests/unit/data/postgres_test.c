@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,6 +302,134 @@ static void sums_of_every_size_are_integers(void **state)
     }
 }
 
+/* ---- transactions that are done together ---- */
+
+DB_STATEMENT(COUNTER_INCREMENT) = {
+    .sql = "UPDATE counters SET value = value + $2 WHERE id = $1",
+    .params = {DB_INT, DB_INT},
+};
+
+struct call {
+    int64_t counter;
+    bool wants_alone;   /* left out by the many */
+    bool breaks_others; /* violates a constraint, alone as well */
+    int together, alone;
+};
+
+/* What the last batches were like. */
+static _Atomic int largest_batch;
+static _Atomic bool has_met_itself;
+
+static enum db_result increment_together(struct db *db, void **args, enum db_result *results, size_t count)
+{
+    struct call **calls = (struct call **)args;
+    int before = atomic_load(&largest_batch);
+    while (before < (int)count && !atomic_compare_exchange_weak(&largest_batch, &before, (int)count))
+        ;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = i + 1; k < count; k++) {
+            if (calls[i]->counter == calls[k]->counter)
+                atomic_store(&has_met_itself, true);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(results[i], DB_CONFLICT);
+        calls[i]->together++;
+        if (calls[i]->wants_alone)
+            continue;
+        enum db_result result =
+            db_change(db, &COUNTER_INCREMENT,
+                      DB_ARGS(db_int(calls[i]->counter), db_int(calls[i]->breaks_others ? -1000 : 1)));
+        if (result != DB_DONE)
+            return result;
+        results[i] = DB_DONE;
+    }
+    return DB_DONE;
+}
+
+static enum db_result increment_alone(struct db *db, void *arg)
+{
+    struct call *call = arg;
+    call->alone++;
+    return db_change(db, &COUNTER_INCREMENT,
+                     DB_ARGS(db_int(call->counter), db_int(call->breaks_others ? -1000 : 1)));
+}
+
+static const struct db_batch INCREMENTING = {.together = increment_together, .alone = increment_alone};
+
+struct caller {
+    struct store *store;
+    int number;
+    int64_t done, refused;
+};
+
+#define CALLERS 12
+#define CALLS 40
+
+static void *call_many(void *arg)
+{
+    struct caller *caller = arg;
+    struct db *db = store_connect(caller->store);
+    for (int i = 0; i < CALLS; i++) {
+        struct call call = {.counter = 1 + i % 2,
+                            .wants_alone = i % 7 == 3,
+                            .breaks_others = caller->number == 0 && i % 5 == 2};
+        uint64_t keys[DB_BATCH_KEYS] = {(uint64_t)call.counter, 0};
+        enum db_result result = db_transaction_batched(db, &INCREMENTING, keys, &call);
+        caller->done += result == DB_DONE;
+        caller->refused += result == DB_CONFLICT;
+        if (call.breaks_others)
+            assert_int_equal(result, DB_CONFLICT);
+        if (result == DB_DONE && call.wants_alone)
+            assert_true(call.alone >= 1);
+    }
+    store_disconnect(db);
+    return NULL;
+}
+
+static void calls_of_one_kind_are_done_together_and_each_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store *store = open_store(fixture, fixture->url, 30000, false);
+    struct caller callers[CALLERS];
+    pthread_t threads[CALLERS];
+    int64_t done = 0;
+    int64_t refused = 0;
+    atomic_store(&largest_batch, 0);
+    atomic_store(&has_met_itself, false);
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i] = (struct caller){.store = store, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, call_many, &callers[i]), 0);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_join(threads[i], NULL);
+        done += callers[i].done;
+        refused += callers[i].refused;
+    }
+    store_close(store);
+    assert_int_equal(refused, CALLS / 5); /* those of the first caller that break the constraint */
+    assert_int_equal(done + refused, CALLERS * CALLS);
+    assert_int_equal(value_of(fixture->db, 1) + value_of(fixture->db, 2), done);
+    assert_false(atomic_load(&has_met_itself)); /* no key twice in a batch */
+    assert_true(atomic_load(&largest_batch) >= 2);
+}
+
+static enum db_result batched_inside(struct db *db, void *arg)
+{
+    const uint64_t keys[DB_BATCH_KEYS] = {0, 0};
+    return db_transaction_batched(db, &INCREMENTING, keys, arg);
+}
+
+static void inside_a_transaction_it_is_a_part_of_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call call = {.counter = 1};
+    assert_int_equal(db_transaction(fixture->db, batched_inside, &call), DB_DONE);
+    assert_int_equal(call.alone, 1);
+    assert_int_equal(call.together, 0);
+    assert_int_equal(value_of(fixture->db, 1), 1);
+}
+
 #define with_database(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -315,6 +444,8 @@ int main(void)
         with_database(without_prepared_statements_all_is_the_same),
         with_database(prepared_statements_are_bounded),
         with_database(sums_of_every_size_are_integers),
+        with_database(calls_of_one_kind_are_done_together_and_each_once),
+        with_database(inside_a_transaction_it_is_a_part_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
