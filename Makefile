@@ -9,8 +9,8 @@ help: ## this list
 
 run: ## install what is missing, build, fill the shop and serve it on 127.0.0.1:8080
 	@scripts/run
-test: ## every check and test (SUITE=cart: one suite)
-	@scripts/test "$(SUITE)"
+test: ## every check and test (SUITE=cart: one suite; ENGINE=postgres: only the API tests on that engine)
+	@ENGINE="$(ENGINE)" scripts/test "$(SUITE)"
 bench: ## measure, beside nginx on the same core
 	@scripts/bench
 dev: ## serve a debug build; rebuild and restart on every change

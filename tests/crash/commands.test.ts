@@ -1,6 +1,6 @@
 // The souk command beside a running server: backup and restore, migrations, users, seeds, keys.
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { checkBooks } from "../support/books.ts";
@@ -97,7 +97,10 @@ describe("backup and restore", () => {
 });
 
 describe("migrations", () => {
-    const names = readdirSync(migrationsFolder).map((name) => new RegExp(`^(\\d{4})_[a-z0-9_]+(\\.${engine})?\\.up\\.sql$`).exec(name)?.[1]).filter((name) => name !== undefined).sort();
+    const files = readdirSync(migrationsFolder).filter((name) => new RegExp(`^\\d{4}_[a-z0-9_]+(\\.${engine})?\\.up\\.sql$`).test(name)).sort();
+    const names = files.map((name) => name.slice(0, 4));
+    /** One that is for the other engine is a comment here. */
+    const doesSomething = files.map((name) => /^[^-\s]/m.test(readFileSync(path.join(migrationsFolder, name), "utf8")));
     const schema = (data: string) => databaseOf(data).schema();
 
     test("each down restores exactly the schema before its up", async () => {
@@ -114,7 +117,10 @@ describe("migrations", () => {
                 seen.push(schema(data));
             }
             assert.ok(!seen.at(-1)!.some((one) => ["users", "orders", "products", "outbox"].includes(String(one.name))), "nothing of the shop is left");
-            for (let i = names.length - 1; i >= 0; i--) assert.notDeepEqual(seen[i], seen[i + 1], `migration ${names[i]} changes something`);
+            for (const [i, isChange] of [...doesSomething].reverse().entries()) {
+                if (isChange) assert.notDeepEqual(seen[i], seen[i + 1], `migration ${names.at(-1 - i)} changes something`);
+                else assert.deepEqual(seen[i], seen[i + 1], `migration ${names.at(-1 - i)} changes nothing`);
+            }
             good(await souk(data, ["migrate", "up"]));
             assert.deepEqual(schema(data), full, "up again is the same");
             good(await souk(data, ["migrate", "down", String(names.length), "--yes"]));

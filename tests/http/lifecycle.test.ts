@@ -23,7 +23,7 @@ describe("starting", () => {
         }
     });
 
-    test("a folder that does not exist is made; other files in it do not matter", async () => {
+    sqliteTest("a folder that does not exist is made; other files in it do not matter", async () => {
         const { folder, release } = temporaryFolder();
         try {
             const data = path.join(folder, "new/deep");

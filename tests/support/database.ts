@@ -69,6 +69,7 @@ export const sqlJsonMember = (alias: string, keys: string[], type: "text" | "num
 
 const SQLITE_ONLY = new Map([
     ["an empty folder becomes a shop, with its secret for nobody else to read", "PostgreSQL's shop keeps no database and no secret in the folder"],
+    ["a folder that does not exist is made; other files in it do not matter", "PostgreSQL's shop needs no folder"],
     ["a backup under load is whole, verifies, and restores to the same shop", "PostgreSQL has its own backups"],
     ["a damaged backup is found out, and never restored over a shop", "PostgreSQL has its own backups"],
     ["a copy of the data folder of a stopped shop is a shop", "PostgreSQL's shop is not in the folder"],

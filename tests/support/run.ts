@@ -1,6 +1,8 @@
-// Runs the suites, in their order, as one run of node:test with one summary:
+// Runs the suites, in their order, as one run of node:test with one summary, on the engine that SOUK_TEST_ENGINE names (sqlite, the
+// default, or postgres):
 //
-//     npm test --workspace tests                    everything: api and http, race, crash, and last the contract's coverage
+//     npm test --workspace tests                    everything: api and http, race, crash, and last the contract's coverage; on
+//                                                   PostgreSQL also what several servers do together and what faults do to them
 //     npm run suite --workspace tests -- cart       only the files with "cart" in their name
 //     npm run suite --workspace tests -- race       a whole folder
 //
@@ -10,13 +12,16 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { engine, type Engine } from "./database.ts";
 import { binary, coverageFolder, testsFolder } from "./paths.ts";
+import { startServices } from "./services.ts";
 
 const FILE_TIMEOUT_MS = 600_000; // against hanging; a sanitizer build on a busy machine is slow
-const PHASES = [
+const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] = [
     { folders: ["api", "http"], concurrency: 3 },
     { folders: ["race"], concurrency: 1 },
     { folders: ["crash"], concurrency: 1 },
+    { folders: ["scale", "fault"], concurrency: 1, engines: ["postgres"] },
     { folders: ["contract"], concurrency: 1 },
 ];
 
@@ -29,10 +34,15 @@ function filesOf(folder: string): string[] {
 const wanted = process.argv.slice(2);
 const matches = (folder: string, file: string) =>
     wanted.length === 0 || wanted.some((word) => word === folder || path.basename(file).includes(word.replace(/^.*\//, "")));
-const phases = PHASES
+const matching = PHASES
     .map((phase) => ({ ...phase, files: phase.folders.flatMap((folder) => filesOf(folder).filter((file) => matches(folder, file))) }))
     .filter((phase) => phase.files.length > 0);
+const phases = matching.filter((phase) => phase.engines?.includes(engine) ?? true);
 
+if (phases.length === 0 && matching.length > 0) {
+    console.log(`${wanted.join(" ")}: not on ${engine}`);
+    process.exit(0);
+}
 if (phases.length === 0) {
     console.error(`no test file matches ${wanted.join(" ")}`);
     process.exit(2);
@@ -50,6 +60,7 @@ const totals = new Map<string, number>();
 const reporter = new spec();
 reporter.pipe(process.stdout);
 
+const services = engine === "postgres" ? await startServices(["postgres", "redis"]) : [];
 for (const { files, concurrency } of phases) {
     for await (const event of run({ files, concurrency, timeout: FILE_TIMEOUT_MS })) {
         if (event.type === "test:fail" && event.data.todo === undefined) process.exitCode = 1;
@@ -58,6 +69,7 @@ for (const { files, concurrency } of phases) {
         else reporter.write(event);
     }
 }
+for (const service of services) await service.dispose();
 for (const [name, value] of totals) {
     reporter.write({ type: "test:diagnostic", data: { nesting: 0, message: `${name} ${Math.round(value)}` } });
 }

@@ -2,9 +2,8 @@
 // SOUK_TEST_REDIS, and ends with the command's status. A service whose variable is set already is not started.
 import { spawn } from "node:child_process";
 import os from "node:os";
-import { Postgres } from "./postgres.ts";
 import { track } from "./processes.ts";
-import { Redis } from "./redis.ts";
+import { startServices, type Service } from "./services.ts";
 
 const STOP_MS = 30_000; // for the command, after the signal that ends us
 
@@ -14,21 +13,6 @@ const [command, ...args] = process.argv.slice(separator + 1);
 if (separator < 0 || command === undefined || wanted.some((name) => name !== "postgres" && name !== "redis")) {
     console.error("scripts/with-services [postgres] [redis] -- command...");
     process.exit(2);
-}
-
-async function start(): Promise<{ dispose(): Promise<void> }[]> {
-    const started = [];
-    if (wanted.includes("postgres") && !process.env.SOUK_TEST_POSTGRES) {
-        const postgres = await Postgres.start();
-        process.env.SOUK_TEST_POSTGRES = postgres.url();
-        started.push(postgres);
-    }
-    if (wanted.includes("redis") && !process.env.SOUK_TEST_REDIS) {
-        const redis = await Redis.start();
-        process.env.SOUK_TEST_REDIS = redis.url();
-        started.push(redis);
-    }
-    return started;
 }
 
 /** The command's status, as a shell would say it. Signals are passed on to it, and it is waited for. */
@@ -52,7 +36,7 @@ function run(): Promise<number> {
 
 let status: number;
 try {
-    const services = await start();
+    const services = await startServices(wanted as Service[]);
     status = await run();
     for (const service of services) await service.dispose();
 } catch (error) {
