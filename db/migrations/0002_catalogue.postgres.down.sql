@@ -1,4 +1,5 @@
 DROP TABLE media;
+DROP FUNCTION search_words_like;
 DROP TABLE search_words;
 DROP TABLE product_search;
 DROP TABLE stock_movements;

@@ -244,6 +244,16 @@ COMMENT ON TABLE search_words IS 'Every word that ever stood in product_search (
 COMMENT ON COLUMN search_words.word IS 'folded';
 CREATE INDEX search_words_likeness ON search_words USING gin (word gin_trgm_ops);
 
+-- The words most like a mistyped one. Two swapped letters of five leave one trigram in five, so the threshold is low; the server
+-- then counts the mistakes (search_postgres.c).
+CREATE FUNCTION search_words_like(typed text) RETURNS SETOF text
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 100
+    SET pg_trgm.similarity_threshold = 0.19
+    AS $$
+        SELECT w.word FROM search_words w WHERE w.word % typed ORDER BY similarity(w.word, typed) DESC, w.word LIMIT 100
+    $$;
+COMMENT ON FUNCTION search_words_like IS 'The words most like a mistyped one, the most alike first';
+
 -- Files served by souk itself (product images).
 CREATE TABLE media (
     name text COLLATE "C" NOT NULL PRIMARY KEY,

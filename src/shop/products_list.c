@@ -63,6 +63,7 @@ static const struct sort_text SORTS_OF_LISTINGS[KEY_COUNT] = {
 
 struct list {
     const struct products_list_input *input;
+    enum db_engine engine;
     bool is_staff;
     bool is_listed; /* only products that shoppers see */
     bool is_ranked; /* by relevance */
@@ -70,7 +71,7 @@ struct list {
     bool is_descending;
     bool has_category;
     struct uuid category_id;
-    struct slice query; /* of the search */
+    struct search search;
 };
 
 static void list_sort(struct list *list)
@@ -233,6 +234,7 @@ static void add_category_and_tag(struct db_built *built, const struct list *list
 #define IS_SELLABLE                                                                                          \
     " s.product_id = p.id AND s.is_retired = FALSE"                                                          \
     " AND (s.is_tracked = FALSE OR s.allows_backorder = TRUE OR s.on_hand > s.reserved)"
+#define IS_SOLD_OUT " AND NOT EXISTS (SELECT 1 FROM variant_stock s WHERE" IS_SELLABLE ")"
 
 static void add_filters(struct db_built *built, const struct list *list)
 {
@@ -254,9 +256,10 @@ static void add_filters(struct db_built *built, const struct list *list)
     else if (input->has_in_stock)
         db_built_add(
             built,
-            SQL(" AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.on_hand <= z.reserved"
-                " AND z.is_tracked = TRUE AND z.allows_backorder = FALSE AND z.is_retired = FALSE)"
-                " AND NOT EXISTS (SELECT 1 FROM variant_stock s WHERE" IS_SELLABLE ")"),
+            list->engine == DB_POSTGRES
+                ? SQL(" AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.is_sold_out)" IS_SOLD_OUT)
+                : SQL(" AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.on_hand <= z.reserved"
+                      " AND z.is_tracked = TRUE AND z.allows_backorder = FALSE AND z.is_retired = FALSE)" IS_SOLD_OUT),
             DB_NO_ARGS);
     add_price_filter(built, list);
     add_category_and_tag(built, list);
@@ -286,15 +289,15 @@ static void build_page(struct db_built *built, const struct list *list, const st
     const struct sort_text *text = sort_text_of(list);
     db_built_init(built, list->is_ranked ? NUMBER_COLUMN : KEY_COLUMNS[list->key]);
     if (list->is_ranked) {
-        search_ranked_begin(built, list->query, has_filter(list));
+        search_ranked_begin(built, &list->search, has_filter(list));
         db_built_add(built, SQL(" AND p.deleted_at IS NULL"), DB_NO_ARGS);
         add_filters(built, list);
-        search_ranked_end(built);
+        search_ranked_end(built, &list->search, has_filter(list));
         db_built_add(built, SQL(" LIMIT $? OFFSET $?"), DB_ARGS(db_int(limit), db_int(offset)));
         return;
     }
     if (list->input->has_q)
-        search_hits(built, list->query);
+        search_hits(built, &list->search);
     db_built_add(built, text->select, DB_NO_ARGS);
     add_source(built, list);
     add_filters(built, list);
@@ -346,12 +349,24 @@ static enum db_result read_page(struct request *request, const struct list *list
     return result;
 }
 
+/* A search that finds nothing is tried again as it may have been meant; so are the pages behind its first,
+ * and its count. */
+static enum db_result find_page(struct request *request, struct list *list, const struct db_value *position,
+                                int64_t offset, struct page *page)
+{
+    enum db_result result = read_page(request, list, position, offset, page);
+    if (result != DB_DONE || page->count > 0 || !list->input->has_q)
+        return result;
+    result = search_correct(request->db, request->arena, list->input->q, &list->search);
+    return result == DB_ROW ? read_page(request, list, position, offset, page) : result;
+}
+
 static enum db_result count_all(struct request *request, const struct list *list, int64_t *total)
 {
     struct db_built *built = arena_alloc(request->arena, sizeof(*built));
     db_built_init(built, NUMBER_COLUMN);
     if (list->input->has_q)
-        search_hits(built, list->query);
+        search_hits(built, &list->search);
     db_built_add(built, SQL("SELECT count(*) FROM (SELECT 1"), DB_NO_ARGS);
     add_source(built, list);
     add_filters(built, list);
@@ -606,6 +621,7 @@ static struct slice next_cursor(struct request *request, const struct list *list
 static enum db_result prepare(struct request *request, struct list *list, bool *is_empty)
 {
     *is_empty = false;
+    list->engine = db_engine_of(request->db);
     if (list->has_category) {
         enum db_result result = find_category(request, list);
         if (result != DB_ROW && result != DB_DONE)
@@ -613,8 +629,8 @@ static enum db_result prepare(struct request *request, struct list *list, bool *
         *is_empty = result == DB_DONE;
     }
     if (list->input->has_q) {
-        list->query = search_query(request->arena, list->input->q);
-        *is_empty = *is_empty || slice_is_absent(list->query);
+        list->search = search_of(list->engine, request->arena, list->input->q);
+        *is_empty = *is_empty || slice_is_absent(list->search.query);
     }
     return DB_DONE;
 }
@@ -650,7 +666,7 @@ enum http_status products_list(struct request *request, struct response *respons
     struct page page = {.count = 0};
     int64_t total = 0;
     bool is_behind = input->has_cursor && !list.is_ranked;
-    if (!is_empty && read_page(request, &list, is_behind ? position : NULL, offset, &page) != DB_DONE)
+    if (!is_empty && find_page(request, &list, is_behind ? position : NULL, offset, &page) != DB_DONE)
         return problem_database(response, DB_ERROR);
     if (!is_empty && input->total && count_all(request, &list, &total) != DB_DONE)
         return problem_database(response, DB_ERROR);

@@ -1,6 +1,6 @@
-/* Text search on SQLite's FTS5. Words are folded on both sides (base/text.h), so that "Straße" meets
- * "strasse" and accents do not matter. The texts for PostgreSQL will stand beside these. */
-#include "shop/search.h"
+/* Text search. Words are folded on both sides (base/text.h), so that "Straße" meets "strasse" and accents do
+ * not matter. Here is what both engines share, and SQLite's FTS5. */
+#include "shop/search_private.h"
 
 #include "base/text.h"
 
@@ -8,21 +8,6 @@
 #include <unistr.h>
 
 /* ---- what was typed ---- */
-
-/* A SKU is one word in the index, without its signs and behind a letter that nobody types: it is found whole,
- * or by its beginning where that looks like a code. A made SKU repeats the name that a product had once: as
- * plain words it would find the product by that name for ever. */
-#define SKU_MARK "\xca\x98" /* U+0298 */
-
-/* Words are between spaces; parts of a word are between other signs: BOOT-42 is one word of two parts. */
-#define PARTS_MAX 8
-
-struct word {
-    struct slice parts[PARTS_MAX];
-    size_t count;
-    bool is_ascii;
-    bool has_digit;
-};
 
 static bool is_digit(char c)
 {
@@ -48,17 +33,17 @@ static bool has_letter(struct slice text)
 }
 
 /* False at the end of the folded text. A word may have no parts. */
-static bool next_word(struct slice *rest, struct word *word)
+static bool next_word(struct slice *rest, struct search_word *word)
 {
     struct slice text;
-    *word = (struct word){.is_ascii = true};
+    *word = (struct search_word){.is_ascii = true};
     if (!slice_split(rest, ' ', &text))
         return false;
     for (size_t i = 0; i < text.len; i++) {
         word->is_ascii = word->is_ascii && (unsigned char)text.ptr[i] < 0x80;
         word->has_digit = word->has_digit || is_digit(text.ptr[i]);
     }
-    while (text.len > 0 && word->count < PARTS_MAX) {
+    while (text.len > 0 && word->count < SEARCH_PARTS_MAX) {
         size_t len = 0;
         while (len < text.len && is_letter(text.ptr[len]))
             len++;
@@ -70,6 +55,22 @@ static bool next_word(struct slice *rest, struct word *word)
     return true;
 }
 
+size_t search_words(struct arena *arena, struct slice typed, struct search_word words[SEARCH_TERMS_MAX])
+{
+    size_t count = 0;
+    struct slice rest = text_fold(arena, typed);
+    while (count < SEARCH_TERMS_MAX && next_word(&rest, &words[count]))
+        count += words[count].count > 0;
+    return count;
+}
+
+bool search_word_is_code(const struct search_word *word)
+{
+    return word->count > 1 || word->has_digit;
+}
+
+/* ---- the language of FTS5 ---- */
+
 /* Words in quotes are never operators, and no quote can be in them. One letter is no beginning: it would
  * match most of what there is, at great cost. */
 static void add_phrase(struct buf *query, struct slice text, bool is_beginning)
@@ -78,7 +79,7 @@ static void add_phrase(struct buf *query, struct slice text, bool is_beginning)
 }
 
 /* ("boot" AND "42"*) */
-static void add_parts(struct buf *query, const struct word *word, bool is_last)
+static void add_parts(struct buf *query, const struct search_word *word, bool is_last)
 {
     buf_append_char(query, '(');
     for (size_t i = 0; i < word->count; i++) {
@@ -90,23 +91,19 @@ static void add_parts(struct buf *query, const struct word *word, bool is_last)
 }
 
 /* "<mark>boot42"* */
-static void add_sku(struct buf *query, const struct word *word, bool is_last)
+static void add_sku(struct buf *query, const struct search_word *word, bool is_last)
 {
-    bool is_code = word->count > 1 || word->has_digit;
     buf_append(query, SLICE("\"" SKU_MARK));
     for (size_t i = 0; i < word->count; i++)
         buf_append(query, word->parts[i]);
-    buf_append(query, is_last && is_code ? SLICE("\"*") : SLICE("\""));
+    buf_append(query, is_last && search_word_is_code(word) ? SLICE("\"*") : SLICE("\""));
 }
 
 /* (("walking") OR "<mark>walking") AND (("boot" AND "42"*) OR "<mark>boot42"*) */
-struct slice search_query(struct arena *arena, struct slice typed)
+static struct slice fts5_query(struct arena *arena, struct slice typed)
 {
-    struct word words[SEARCH_TERMS_MAX];
-    size_t count = 0;
-    struct slice rest = text_fold(arena, typed);
-    while (count < SEARCH_TERMS_MAX && next_word(&rest, &words[count]))
-        count += words[count].count > 0;
+    struct search_word words[SEARCH_TERMS_MAX];
+    size_t count = search_words(arena, typed, words);
     struct buf query;
     buf_init(&query, arena);
     for (size_t i = 0; i < count; i++) {
@@ -122,46 +119,69 @@ struct slice search_query(struct arena *arena, struct slice typed)
     return query.len > 0 ? buf_slice(&query) : SLICE_ABSENT;
 }
 
+struct search search_of(enum db_engine engine, struct arena *arena, struct slice typed)
+{
+    return (struct search){
+        .engine = engine,
+        .query = engine == DB_POSTGRES ? search_postgres_query(arena, typed) : fts5_query(arena, typed),
+    };
+}
+
+enum db_result search_correct(struct db *db, struct arena *arena, struct slice typed, struct search *search)
+{
+    if (search->engine != DB_POSTGRES)
+        return DB_DONE;
+    return search_postgres_correct(db, arena, typed, &search->query);
+}
+
 /* ---- parts of a list ---- */
 
 /* bm25's weights: name 10, tags 5, vendor 3, SKU 8, description 1. The inner order is the index's own,
  * backwards, so that the search ends with the last candidate. */
-void search_ranked_begin(struct db_built *built, struct slice query, bool is_filtered)
+void search_ranked_begin(struct db_built *built, const struct search *search, bool is_filtered)
 {
+    if (search->engine == DB_POSTGRES) {
+        search_postgres_ranked_begin(built, search->query, is_filtered);
+        return;
+    }
     if (is_filtered)
-        search_hits(built, query);
+        search_hits(built, search);
     db_built_add(built,
                  SQL("SELECT number FROM (SELECT product_search.rowid AS number,"
                      " bm25(product_search, 10.0, 5.0, 3.0, 8.0, 1.0) AS rank_value"
                      " FROM product_search JOIN products p ON p.number = product_search.rowid"
                      " WHERE product_search MATCH $?"),
-                 DB_ARGS(db_text(query)));
+                 DB_ARGS(db_text(search->query)));
     if (is_filtered)
         db_built_add(built, SQL(" AND product_search.rowid >= (SELECT min(h.number) FROM hits h)"),
                      DB_NO_ARGS);
 }
 
-void search_ranked_end(struct db_built *built)
+void search_ranked_end(struct db_built *built, const struct search *search, bool is_filtered)
 {
+    if (search->engine == DB_POSTGRES) {
+        search_postgres_ranked_end(built, is_filtered);
+        return;
+    }
     db_built_add(
         built,
         SQL(" ORDER BY product_search.rowid DESC LIMIT $?) AS candidates ORDER BY rank_value, number DESC"),
         DB_ARGS(db_int(SEARCH_CANDIDATES_MAX)));
 }
 
-void search_hits(struct db_built *built, struct slice query)
+void search_hits(struct db_built *built, const struct search *search)
 {
+    if (search->engine == DB_POSTGRES) {
+        search_postgres_hits(built, search->query);
+        return;
+    }
     db_built_add(built,
                  SQL("WITH hits AS MATERIALIZED (SELECT product_search.rowid AS number FROM product_search"
                      " WHERE product_search MATCH $? ORDER BY product_search.rowid DESC LIMIT $?) "),
-                 DB_ARGS(db_text(query), db_int(SEARCH_HITS_MAX)));
+                 DB_ARGS(db_text(search->query), db_int(SEARCH_HITS_MAX)));
 }
 
 /* ---- keeping the index ---- */
-
-struct words {
-    struct slice name, tags, vendor, sku, description;
-};
 
 static struct slice words_of_tags(struct arena *arena, const struct product *product)
 {
@@ -188,9 +208,9 @@ static struct slice words_of_skus(struct arena *arena, const struct product *pro
     return buf_slice(&text);
 }
 
-static struct words words_of(struct arena *arena, const struct product *product)
+static struct search_texts texts_of(struct arena *arena, const struct product *product)
 {
-    return (struct words){
+    return (struct search_texts){
         .name = text_fold(arena, product->name),
         .tags = words_of_tags(arena, product),
         .vendor = text_fold(arena, product->vendor),
@@ -199,55 +219,52 @@ static struct words words_of(struct arena *arena, const struct product *product)
     };
 }
 
-DB_STATEMENT(SEARCH_READ) = {
-    .sql = "SELECT name, tags, vendor, sku, description FROM product_search WHERE rowid = $1",
-    .params = {DB_INT},
-    .columns = {DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT},
+DB_STATEMENT(SEARCH_SAME) = {
+    .sql = "SELECT 1 FROM product_search WHERE rowid = $1 AND name = $2 AND tags = $3 AND vendor = $4"
+           " AND sku = $5 AND description = $6",
+    .sql_postgres = "SELECT 1 FROM product_search WHERE number = $1 AND words = (" SEARCH_TSVECTOR ")",
+    .params = {DB_INT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT},
+    .columns = {DB_INT},
 };
 
-/* DB_ROW with *is_same, DB_DONE when there are none, or DB_ERROR. */
-static enum db_result words_compare(struct db *db, int64_t number, const struct words *words, bool *is_same)
-{
-    struct db_rows *rows = db_query(db, &SEARCH_READ, DB_ARGS(db_int(number)));
-    enum db_result result = db_next(rows);
-    if (result != DB_ROW)
-        return result;
-    *is_same =
-        slice_equals(db_get_text(rows, 0), words->name) && slice_equals(db_get_text(rows, 1), words->tags) &&
-        slice_equals(db_get_text(rows, 2), words->vendor) && slice_equals(db_get_text(rows, 3), words->sku) &&
-        slice_equals(db_get_text(rows, 4), words->description);
-    db_close(rows);
-    return DB_ROW;
-}
-
+/* PostgreSQL also learns the words, SKUs apart, for whoever mistypes them. Sorted, so that writers who learn
+ * the same words wait for each other in one order. */
 DB_STATEMENT(SEARCH_INSERT) = {
     .sql =
         "INSERT INTO product_search (rowid, name, tags, vendor, sku, description) VALUES ($1, $2, $3, $4, $5, $6)",
+    .sql_postgres =
+        "WITH learned AS (INSERT INTO search_words (word) SELECT t.word FROM"
+        " unnest(tsvector_to_array($2::tsvector || $3::tsvector || $4::tsvector || $6::tsvector)) AS t(word)"
+        " WHERE char_length(t.word) BETWEEN 3 AND 40 ORDER BY t.word ON CONFLICT DO NOTHING)"
+        " INSERT INTO product_search (number, words) VALUES ($1, " SEARCH_TSVECTOR ")",
     .params = {DB_INT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT},
+};
+
+DB_STATEMENT(SEARCH_DELETE) = {
+    .sql = "DELETE FROM product_search WHERE rowid = $1",
+    .sql_postgres = "DELETE FROM product_search WHERE number = $1",
+    .params = {DB_INT},
 };
 
 enum db_result search_keep(struct db *db, struct arena *arena, const struct product *product, bool is_new)
 {
-    struct words words = words_of(arena, product);
+    struct search_texts texts = texts_of(arena, product);
+    if (db_engine_of(db) == DB_POSTGRES)
+        search_postgres_texts(arena, &texts);
+    struct db_args args = DB_ARGS(db_int(product->number), db_text(texts.name), db_text(texts.tags),
+                                  db_text(texts.vendor), db_text(texts.sku), db_text(texts.description));
     if (!is_new) {
-        bool is_same = false;
-        enum db_result result = words_compare(db, product->number, &words, &is_same);
-        if (result == DB_ROW && is_same)
-            return DB_DONE;
+        int64_t is_same;
+        enum db_result result = db_one_int(db, &SEARCH_SAME, args, &is_same);
         if (result == DB_ROW)
+            return DB_DONE;
+        if (result == DB_DONE)
             result = search_forget(db, product->number);
         if (result != DB_DONE)
             return result;
     }
-    return db_run(db, &SEARCH_INSERT,
-                  DB_ARGS(db_int(product->number), db_text(words.name), db_text(words.tags),
-                          db_text(words.vendor), db_text(words.sku), db_text(words.description)));
+    return db_run(db, &SEARCH_INSERT, args);
 }
-
-DB_STATEMENT(SEARCH_DELETE) = {
-    .sql = "DELETE FROM product_search WHERE rowid = $1",
-    .params = {DB_INT},
-};
 
 enum db_result search_forget(struct db *db, int64_t number)
 {

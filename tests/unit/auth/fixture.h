@@ -1,27 +1,13 @@
-/* What the tests of auth/ share: a migrated store in a temporary folder that goes away with the test, users,
- * and a secret. */
+/* What the tests of auth/ share: a migrated store on either engine (store.h), users, and a secret. */
 #pragma once
 
-#include "base/clock.h"
-#include "base/crypto.h"
-#include "base/log.h"
-#include "data/migrations.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "store.h"
 
 #define SECRET SLICE("a secret of the tests, long enough")
 
 struct fixture {
     struct arena arena;
-    char folder[64];
-    char url[128];
+    struct test_store at;
     struct store *store;
     struct db *db;
 };
@@ -32,32 +18,20 @@ DB_STATEMENT(FIXTURE_USER) = {
     .params = {DB_UUID, DB_TEXT, DB_TEXT, DB_TIME},
 };
 
+/* Another store on the same database, as another process would open it. */
 static inline struct store *fixture_store(struct fixture *fixture)
 {
-    struct store_options options = {.url = slice_from(fixture->url)};
-    struct slice complaint = SLICE_ABSENT;
-    struct store *store = store_open(&options, &fixture->arena, &complaint);
-    if (store == NULL)
-        fail_msg("%.*s", SLICE_ARG(complaint));
-    return store;
+    return test_store_open(&fixture->at, &fixture->arena);
 }
 
 static inline int fixture_begin(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    struct slice complaint = SLICE_ABSENT;
-    int64_t applied;
     assert_non_null(fixture);
     *state = fixture;
-    crypto_start();
-    log_start(getenv("SOUK_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
     assert_true(arena_init(&fixture->arena, (size_t)64 << 20));
-    snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/souk-auth-XXXXXX");
-    assert_non_null(mkdtemp(fixture->folder));
-    snprintf(fixture->url, sizeof(fixture->url), "sqlite:%s/souk.db", fixture->folder);
+    test_store_make(&fixture->at, "auth", true);
     fixture->store = fixture_store(fixture);
-    if (!migrations_up(fixture->store, &fixture->arena, &applied, &complaint))
-        fail_msg("%.*s", SLICE_ARG(complaint));
     fixture->db = store_connect(fixture->store);
     assert_non_null(fixture->db);
     return 0;
@@ -66,41 +40,24 @@ static inline int fixture_begin(void **state)
 static inline int fixture_end(void **state)
 {
     struct fixture *fixture = *state;
-    char command[128];
     store_disconnect(fixture->db);
     store_close(fixture->store);
-    snprintf(command, sizeof(command), "rm -rf '%s'", fixture->folder);
-    assert_int_equal(system(command), 0);
+    test_store_remove(&fixture->at);
     arena_release(&fixture->arena);
     free(fixture);
     return 0;
 }
 
-/* A transaction of one statement. */
-struct fixture_write {
-    const struct db_statement *statement;
-    struct db_args args;
-};
-
-static inline enum db_result fixture_write_run(struct db *db, void *arg)
-{
-    struct fixture_write *write = arg;
-    return db_run(db, write->statement, write->args);
-}
-
 static inline void fixture_write(struct fixture *fixture, const struct db_statement *statement,
                                  struct db_args args)
 {
-    struct fixture_write write = {statement, args};
-    assert_int_equal(db_transaction(fixture->db, fixture_write_run, &write), DB_DONE);
+    test_write(fixture->db, statement, args);
 }
 
 static inline int64_t fixture_int(struct fixture *fixture, const struct db_statement *statement,
                                   struct db_args args)
 {
-    int64_t value = -1;
-    assert_int_equal(db_one_int(fixture->db, statement, args, &value), DB_ROW);
-    return value;
+    return test_int(fixture->db, statement, args);
 }
 
 static inline struct uuid fixture_user(struct fixture *fixture, const char *role)

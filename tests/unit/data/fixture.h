@@ -1,27 +1,14 @@
-/* What the tests of data/ share: a store in a temporary folder that goes away with the test, and a small
- * table of counters and of one column of each type. */
+/* What the tests of data/ share: an empty database on either engine (store.h), and in it a small table of
+ * counters and one with a column of each type. */
 #pragma once
 
-#include "base/crypto.h"
-#include "base/log.h"
-#include "data/db.h"
-
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "store.h"
 
 struct fixture {
     struct arena arena;
-    char folder[64];
-    char path[96];
-    char url[128];
+    struct test_store at;
+    const char *folder, *path;
+    char url[768]; /* a test may point it elsewhere */
     struct store *store;
     struct db *db;
 };
@@ -34,6 +21,9 @@ DB_STATEMENT(FIXTURE_KINDS) = {
     .sql =
         "CREATE TABLE kinds (id BLOB PRIMARY KEY, number INTEGER, flag INTEGER, moment INTEGER, name TEXT UNIQUE, "
         "document TEXT, bytes BLOB) WITHOUT ROWID",
+    .sql_postgres =
+        "CREATE TABLE kinds (id uuid PRIMARY KEY, number bigint, flag boolean, moment timestamptz, name text UNIQUE, "
+        "document json, bytes bytea)",
 };
 
 DB_STATEMENT(FIXTURE_COUNTER_ADD) = {
@@ -59,13 +49,11 @@ DB_STATEMENT(FIXTURE_COUNTER_SUM) = {
 
 static inline void fixture_folder(struct fixture *fixture)
 {
-    crypto_start();
-    log_start(getenv("SOUK_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
     assert_true(arena_init(&fixture->arena, (size_t)16 << 20));
-    snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/souk-data-XXXXXX");
-    assert_non_null(mkdtemp(fixture->folder));
-    snprintf(fixture->path, sizeof(fixture->path), "%s/souk.db", fixture->folder);
-    snprintf(fixture->url, sizeof(fixture->url), "sqlite:%s", fixture->path);
+    test_store_make(&fixture->at, "data", false);
+    fixture->folder = fixture->at.folder;
+    fixture->path = fixture->at.path;
+    snprintf(fixture->url, sizeof(fixture->url), "%s", fixture->at.url);
     fixture->store = NULL;
     fixture->db = NULL;
 }
@@ -104,19 +92,11 @@ static inline int fixture_begin(void **state)
     return 0;
 }
 
-static inline int fixture_remove(const char *path, const struct stat *info, int kind, struct FTW *where)
-{
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 static inline int fixture_end(void **state)
 {
     struct fixture *fixture = *state;
     fixture_close(fixture);
-    assert_int_equal(nftw(fixture->folder, fixture_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+    test_store_remove(&fixture->at);
     arena_release(&fixture->arena);
     free(fixture);
     return 0;

@@ -1,35 +1,24 @@
-/* What the tests of http/ share: a migrated store in a temporary folder, and a small shop of counters whose
+/* What the tests of http/ share: a migrated store on either engine (store.h), and a small shop of counters whose
  * operations take every way through the gateway. */
 #pragma once
 
+#include "store.h"
+
 #include "auth/session.h"
 #include "auth/token.h"
-#include "base/clock.h"
-#include "base/crypto.h"
-#include "base/log.h"
 #include "data/db_private.h"
-#include "data/migrations.h"
 #include "http/gateway.h"
 #include "http/idempotency.h"
 #include "http/page.h"
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define SECRET SLICE("a secret of the tests, long enough")
 
 struct fixture {
     struct arena arena;
-    char folder[64];
-    char url[128];
+    struct test_store at;
     struct store *store;
     struct db *db;
     struct cache *cache;
@@ -421,22 +410,13 @@ static const struct operation SMALL_SHOP[] = {
 
 static inline void fixture_open(struct fixture *fixture)
 {
-    struct slice complaint = SLICE_ABSENT;
-    int64_t applied;
-    crypto_start();
-    log_start(getenv("SOUK_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
     sem_init(&gate, 0, 0);
     sem_init(&gate_reached, 0, 0);
     handler_calls = 0;
     gated_failures = 0;
     assert_true(arena_init(&fixture->arena, (size_t)64 << 20));
-    snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/souk-http-XXXXXX");
-    assert_non_null(mkdtemp(fixture->folder));
-    snprintf(fixture->url, sizeof(fixture->url), "sqlite:%s/souk.db", fixture->folder);
-    fixture->store =
-        store_open(&(struct store_options){.url = slice_from(fixture->url)}, &fixture->arena, &complaint);
-    if (fixture->store == NULL || !migrations_up(fixture->store, &fixture->arena, &applied, &complaint))
-        fail_msg("%.*s", SLICE_ARG(complaint));
+    test_store_make(&fixture->at, "http", true);
+    fixture->store = test_store_open(&fixture->at, &fixture->arena);
     fixture->db = store_connect(fixture->store);
     assert_non_null(fixture->db);
     fixture->cache = cache_new(1 << 20);
@@ -449,22 +429,10 @@ static inline void fixture_open(struct fixture *fixture)
     memset(fixture->services.cursor_key, 7, sizeof(fixture->services.cursor_key));
 }
 
-struct fixture_write {
-    const struct db_statement *statement;
-    struct db_args args;
-};
-
-static inline enum db_result fixture_write_run(struct db *db, void *arg)
-{
-    struct fixture_write *write = arg;
-    return db_run(db, write->statement, write->args);
-}
-
 static inline void fixture_write(struct fixture *fixture, const struct db_statement *statement,
                                  struct db_args args)
 {
-    struct fixture_write write = {statement, args};
-    assert_int_equal(db_transaction(fixture->db, fixture_write_run, &write), DB_DONE);
+    test_write(fixture->db, statement, args);
 }
 
 /* SQLite as if it were on another machine: the threads of transports must not ask it, writes have no lane. */
@@ -516,15 +484,13 @@ static inline void fixture_restart(struct fixture *fixture)
 static inline int fixture_end(void **state)
 {
     struct fixture *fixture = *state;
-    char command[128];
     gateway_free(fixture->gateway);
     cache_free(fixture->cache);
     if (fixture->keys != NULL)
         key_ring_free(fixture->keys);
     store_disconnect(fixture->db);
     store_close(fixture->store);
-    snprintf(command, sizeof(command), "rm -rf '%s'", fixture->folder);
-    assert_int_equal(system(command), 0);
+    test_store_remove(&fixture->at);
     arena_release(&fixture->arena);
     sem_destroy(&gate);
     sem_destroy(&gate_reached);

@@ -203,6 +203,10 @@ DB_STATEMENT(TRUTH_SEARCH) = {
         "SELECT (SELECT count(*) FROM products p WHERE p.deleted_at IS NULL AND NOT EXISTS"
         " (SELECT 1 FROM product_search w WHERE w.rowid = p.number))"
         " + (SELECT count(*) FROM product_search w JOIN products p ON p.number = w.rowid WHERE p.deleted_at IS NOT NULL)",
+    .sql_postgres =
+        "SELECT (SELECT count(*) FROM products p WHERE p.deleted_at IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM product_search w WHERE w.number = p.number))"
+        " + (SELECT count(*) FROM product_search w JOIN products p ON p.number = w.number WHERE p.deleted_at IS NOT NULL)",
     .columns = {DB_INT},
 };
 

@@ -1,27 +1,12 @@
-/* What the tests of shop/ share: a migrated shop in a temporary folder that goes away with the test, and
- * products in stock. */
+/* What the tests of shop/ share: a migrated shop on either engine (store.h), and products in stock. */
 #pragma once
 
-#include "base/clock.h"
-#include "base/crypto.h"
-#include "base/log.h"
-#include "data/db.h"
-#include "data/migrations.h"
-
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "store.h"
 
 struct shop {
     struct arena arena;
-    char folder[64];
+    struct test_store at;
+    const char *folder;
     struct store *store;
     struct db *db;
 };
@@ -29,29 +14,15 @@ struct shop {
 static inline int shop_open(void **state)
 {
     struct shop *shop = calloc(1, sizeof(*shop));
-    struct slice complaint = SLICE_ABSENT;
-    int64_t applied = 0;
-    crypto_start();
-    log_start(getenv("SOUK_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
+    assert_non_null(shop);
+    *state = shop;
     assert_true(arena_init(&shop->arena, (size_t)64 << 20));
-    snprintf(shop->folder, sizeof(shop->folder), "/tmp/souk-shop-XXXXXX");
-    assert_non_null(mkdtemp(shop->folder));
-    struct store_options options = {.url = arena_format(&shop->arena, "sqlite:%s/souk.db", shop->folder)};
-    shop->store = store_open(&options, &shop->arena, &complaint);
-    if (shop->store == NULL || !migrations_up(shop->store, &shop->arena, &applied, &complaint))
-        fail_msg("%.*s", SLICE_ARG(complaint));
+    test_store_make(&shop->at, "shop", true);
+    shop->folder = shop->at.folder;
+    shop->store = test_store_open(&shop->at, &shop->arena);
     shop->db = store_connect(shop->store);
     assert_non_null(shop->db);
-    *state = shop;
     return 0;
-}
-
-static inline int shop_unlink(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
 }
 
 static inline int shop_close(void **state)
@@ -59,28 +30,16 @@ static inline int shop_close(void **state)
     struct shop *shop = *state;
     store_disconnect(shop->db);
     store_close(shop->store);
-    nftw(shop->folder, shop_unlink, 8, FTW_DEPTH | FTW_PHYS);
+    test_store_remove(&shop->at);
     arena_release(&shop->arena);
     free(shop);
     return 0;
 }
 
 /* A statement without rows, in a transaction of its own. */
-struct shop_write {
-    const struct db_statement *statement;
-    struct db_args args;
-};
-
-static inline enum db_result shop_write_run(struct db *db, void *arg)
-{
-    const struct shop_write *write = arg;
-    return db_run(db, write->statement, write->args);
-}
-
 static inline void shop_write(struct shop *shop, const struct db_statement *statement, struct db_args args)
 {
-    struct shop_write write = {statement, args};
-    assert_int_equal(db_transaction(shop->db, shop_write_run, &write), DB_DONE);
+    test_write(shop->db, statement, args);
 }
 
 DB_STATEMENT(FIXTURE_STOCK) = {

@@ -3,15 +3,35 @@
 
 #include "fixture.h"
 
+#define MARK "\xca\x98"
+
 static void assert_query(void **state, const char *typed, const char *expected)
 {
     struct shop *shop = *state;
-    struct slice query = search_query(&shop->arena, slice_from(typed));
+    struct slice query = search_of(DB_SQLITE, &shop->arena, slice_from(typed)).query;
     if (expected == NULL ? !slice_is_absent(query) : !slice_is(query, expected))
         fail_msg("%s became <%.*s>", typed, SLICE_ARG(query));
 }
 
-#define MARK "\xca\x98"
+static void assert_tsquery(void **state, const char *typed, const char *expected)
+{
+    struct shop *shop = *state;
+    struct slice query = search_of(DB_POSTGRES, &shop->arena, slice_from(typed)).query;
+    if (expected == NULL ? !slice_is_absent(query) : !slice_is(query, expected))
+        fail_msg("%s became <%.*s>", typed, SLICE_ARG(query));
+}
+
+static void test_queries_of_postgres(void **state)
+{
+    assert_tsquery(state, "Linen  SHIRT",
+                   "((('linen')) | '" MARK "linen') & ((('shirt':*)) | '" MARK "shirt')");
+    assert_tsquery(state, "boot-42", "((('boot') & ('42':*)) | '" MARK "boot42':*)");
+    assert_tsquery(state, "a", "((('a')) | '" MARK "a')"); /* one letter is no beginning */
+    assert_tsquery(state, "日本 cup", "((('日本'))) & ((('cup':*)) | '" MARK "cup')");
+    assert_tsquery(state, "日本\xe2\x80\x94本", "((('日本' <-> '本')))");
+    assert_tsquery(state, "\xf0\x9f\xa7\xb5 \xe2\x80\x94 cup", "((('cup':*)) | '" MARK "cup')");
+    assert_tsquery(state, " -- \"' ()*:^ \xf0\x9f\xa7\xb5 ", NULL);
+}
 
 static void test_queries(void **state)
 {
@@ -30,19 +50,51 @@ static void test_queries(void **state)
     assert_query(state, "NOT x", "((\"not\") OR \"" MARK "not\") AND ((\"x\") OR \"" MARK "x\")");
 }
 
+static struct slice query_here(struct shop *shop, struct slice typed)
+{
+    return search_of(db_engine_of(shop->db), &shop->arena, typed).query;
+}
+
 DB_STATEMENT(HITS) = {
     .sql = "SELECT count(*) FROM product_search WHERE product_search MATCH $1",
+    .sql_postgres = "SELECT count(*) FROM product_search WHERE words @@ $1::tsquery",
     .params = {DB_TEXT},
     .columns = {DB_INT},
 };
 
 DB_STATEMENT(PUT) = {
-    .sql =
-        "INSERT INTO product_search (rowid, name, tags, vendor, sku, description) VALUES ($1, $2, '', '', '', '')",
-    .params = {DB_INT, DB_TEXT},
+    .sql = "INSERT INTO products (number, id, name, name_sort, slug, price_minor, created_at, updated_at)"
+           " VALUES ($1, $2, $3, '', $3, 0, $4, $4)",
+    .params = {DB_INT, DB_UUID, DB_TEXT, DB_TIME},
 };
 
-/* Every run of signs that the language of FTS5 knows, between words and alone. */
+struct put {
+    struct arena *arena;
+    struct product product;
+};
+
+static enum db_result put_run(struct db *db, void *arg)
+{
+    struct put *put = arg;
+    const struct product *product = &put->product;
+    enum db_result result = db_run(
+        db, &PUT, DB_ARGS(db_int(product->number), db_uuid(product->id), db_text(product->name), db_time(0)));
+    return result == DB_DONE ? search_keep(db, put->arena, product, true) : result;
+}
+
+/* A product whose name can be searched for. */
+static void put(struct shop *shop, int64_t number, const char *name)
+{
+    struct put put = {&shop->arena,
+                      {.number = number,
+                       .id = uuid_v4(),
+                       .name = slice_from(name),
+                       .vendor = SLICE(""),
+                       .description = SLICE("")}};
+    assert_int_equal(db_transaction(shop->db, put_run, &put), DB_DONE);
+}
+
+/* Every run of signs that the languages of FTS5 and tsquery know, between words and alone. */
 static void test_the_engine_takes_every_query(void **state)
 {
     static const char *const PIECES[] = {"\"",
@@ -60,6 +112,10 @@ static void test_the_engine_takes_every_query(void **state)
                                          "{a b}:",
                                          "^",
                                          "-",
+                                         "&",
+                                         "|",
+                                         "!",
+                                         "<->",
                                          "+",
                                          ",",
                                          "\\",
@@ -78,7 +134,7 @@ static void test_the_engine_takes_every_query(void **state)
                                          "$1",
                                          "?"};
     struct shop *shop = *state;
-    shop_write(shop, &PUT, DB_ARGS(db_int(1), db_text(SLICE("boots 42 日本"))));
+    put(shop, 1, "boots 42 日本");
     uint32_t random = 1;
     for (int i = 0; i < 3000; i++) {
         struct buf typed;
@@ -89,7 +145,7 @@ static void test_the_engine_takes_every_query(void **state)
             if (random >> 31)
                 buf_append_char(&typed, ' ');
         }
-        struct slice query = search_query(&shop->arena, buf_slice(&typed));
+        struct slice query = query_here(shop, buf_slice(&typed));
         int64_t hits;
         if (!slice_is_absent(query) && db_one_int(shop->db, &HITS, DB_ARGS(db_text(query)), &hits) != DB_ROW)
             fail_msg("<%.*s> became <%.*s>", SLICE_ARG(buf_slice(&typed)), SLICE_ARG(query));
@@ -101,20 +157,56 @@ static void test_signs_do_not_hide_words(void **state)
     struct shop *shop = *state;
     static const char *const TYPED[] = {"boots \xf0\x9f\xa7\xb5", "\xe2\x80\x94 日本", "\"boots\"", "(42)",
                                         "boots*"};
-    shop_write(shop, &PUT, DB_ARGS(db_int(1), db_text(SLICE("boots 42 日本"))));
+    put(shop, 1, "boots 42 日本");
     for (size_t i = 0; i < COUNT_OF(TYPED); i++) {
         int64_t hits = 0;
-        struct slice query = search_query(&shop->arena, slice_from(TYPED[i]));
+        struct slice query = query_here(shop, slice_from(TYPED[i]));
         assert_int_equal(db_one_int(shop->db, &HITS, DB_ARGS(db_text(query)), &hits), DB_ROW);
         if (hits != 1)
             fail_msg("%s finds %lld", TYPED[i], (long long)hits);
     }
 }
 
+static void assert_corrected(struct shop *shop, const char *typed, int64_t expected)
+{
+    int64_t hits = 0;
+    struct search search = search_of(DB_POSTGRES, &shop->arena, slice_from(typed));
+    enum db_result result = search_correct(shop->db, &shop->arena, slice_from(typed), &search);
+    assert_int_equal(result, expected > 0 ? DB_ROW : DB_DONE);
+    if (result != DB_ROW)
+        return;
+    assert_int_equal(db_one_int(shop->db, &HITS, DB_ARGS(db_text(search.query)), &hits), DB_ROW);
+    if (hits != expected)
+        fail_msg("%s became <%.*s> and finds %lld", typed, SLICE_ARG(search.query), (long long)hits);
+}
+
+static void test_typing_errors_are_corrected(void **state)
+{
+    struct shop *shop = *state;
+    if (!test_is_postgres())
+        skip();
+    put(shop, 1, "Waterproof rain jacket");
+    put(shop, 2, "Walking shoes");
+    put(shop, 3, "Running shoes");
+    put(shop, 4, "Crème brûlée torch");
+    assert_corrected(shop, "jaket", 1);        /* left out */
+    assert_corrected(shop, "sheos", 2);        /* swapped */
+    assert_corrected(shop, "wlking shoes", 1); /* only what is unknown is replaced */
+    assert_corrected(shop, "waterprof rain jackett", 1);
+    assert_corrected(shop, "brulleé", 1);       /* accents do not count */
+    assert_corrected(shop, "shoes", 0);         /* finds something */
+    assert_corrected(shop, "walking torch", 0); /* finds nothing, but nothing is mistyped */
+    assert_corrected(shop, "piano", 0);         /* like nothing that there is */
+    assert_corrected(shop, "jcaktee", 0);       /* like it, but with too many mistakes */
+    assert_corrected(shop, "sh", 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_queries, shop_open, shop_close),
+        cmocka_unit_test_setup_teardown(test_queries_of_postgres, shop_open, shop_close),
+        cmocka_unit_test_setup_teardown(test_typing_errors_are_corrected, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_the_engine_takes_every_query, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_signs_do_not_hide_words, shop_open, shop_close),
     };
