@@ -548,6 +548,19 @@ void gateway_run(struct gateway *gateway, struct exchange *x)
 
 /* ---- start and stop ---- */
 
+static bool throttle_start(struct gateway *gateway)
+{
+    const struct services *services = gateway->services;
+    uint8_t key[32];
+    if (!services->config->rate_limit)
+        return true;
+    gateway->throttle = throttle_new(services->config->rate_per_minute);
+    if (services->redis == NULL)
+        return true;
+    key_derive(services->config->secret, "throttle", key);
+    return throttle_share(gateway->throttle, services->redis, key);
+}
+
 static bool pools_start(struct gateway *gateway)
 {
     int64_t workers = gateway->services->config->workers;
@@ -567,8 +580,6 @@ struct gateway *gateway_new(const struct services *services)
     gateway->services = services;
     gateway->reads_inline = store_reads_inline(services->store);
     gateway->router = router_new(&services->operations);
-    if (services->config->rate_limit)
-        gateway->throttle = throttle_new(services->config->rate_per_minute);
     CHECK(pthread_key_create(&gateway->context_key, NULL) == 0);
     pthread_mutex_init(&gateway->contexts_lock, NULL);
     for (size_t i = 0; i < FLIGHT_STRIPES; i++)
@@ -576,7 +587,7 @@ struct gateway *gateway_new(const struct services *services)
     for (size_t i = 0; i < FILL_STRIPES; i++)
         pthread_mutex_init(&gateway->fills[i].lock, NULL);
     gateway_metrics_open(gateway);
-    if (!pools_start(gateway)) {
+    if (!throttle_start(gateway) || !pools_start(gateway)) {
         gateway_free(gateway);
         return NULL;
     }

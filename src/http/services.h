@@ -7,10 +7,13 @@
 #include "data/db.h"
 #include "http/operation.h"
 
+struct redis;
+
 struct services {
     const struct config *config;
     struct store *store;
     struct cache *cache; /* NULL: no memory cache */
+    struct redis *redis; /* shared with the other servers of the shop; NULL: there are none */
     struct key_ring *keys;
     struct operation_table operations;
     uint8_t cursor_key[32]; /* signs cursors */
