@@ -107,7 +107,6 @@ struct item {
 struct exchange {
     uint8_t node;
     bool is_whole;
-    bool has_refused, has_served; /* a key */
     struct redis_connection *connection;
     struct redis_failure failure;
 };
@@ -121,6 +120,7 @@ struct pipeline {
     struct item *items;
     int64_t deadline_us;
     bool was_redirected, must_pause; /* in this round */
+    bool was_refused, was_served;    /* a key */
     struct exchange exchanges[REDIS_NODES_MAX];
     size_t exchange_count;
 };
@@ -271,10 +271,10 @@ static void take_reply(struct pipeline *pipeline, struct exchange *exchange, siz
     }
     item->progress = DONE;
     if (is_refusal(reply)) {
-        exchange->has_refused = true;
+        pipeline->was_refused = true;
     } else {
         pipeline->replies[index] = *reply;
-        exchange->has_served = exchange->has_served || item->slot != REDIS_SLOTS;
+        pipeline->was_served = pipeline->was_served || item->slot != REDIS_SLOTS;
     }
     if (begins(reply, "READONLY")) { /* no master any more: the name may lead to another machine by now */
         exchange->is_whole = false;
@@ -302,8 +302,6 @@ static void receive_from(struct pipeline *pipeline, struct exchange *exchange)
             item->progress = DONE;
     }
     exchange->is_whole = exchange->is_whole && can_read;
-    if (exchange->has_refused || exchange->has_served)
-        note_refusal(pipeline->redis, exchange->has_refused);
 }
 
 /* One round of sending and reading. */
@@ -402,6 +400,8 @@ bool redis_pipeline(struct redis *redis, struct arena *arena, const struct redis
             has_slot ? redis_slot(redis->settings.prefix, command->words[command->key]) : REDIS_SLOTS;
     }
     run(pipeline);
+    if (pipeline->was_refused || pipeline->was_served)
+        note_refusal(redis, pipeline->was_refused);
     size_t answered = 0;
     for (size_t i = 0; i < count; i++)
         answered += replies[i].kind != REDIS_UNANSWERED;

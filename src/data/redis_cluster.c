@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #define REFRESH_INTERVAL_US INT64_C(100000) /* between two readings of the map */
+#define LOG_INTERVAL_US INT64_C(1000000)
 #define REFRESH_ARENA_BYTES ((size_t)8 << 20)
 
 static struct metric REFRESHES =
@@ -323,6 +324,10 @@ void redis_note_state(struct redis *redis, const char *why)
         return;
     if (!is_up && redis->map == REDIS_MAP_UNKNOWN && (why == NULL || why[0] == '\0'))
         return; /* nothing was asked yet */
+    int64_t now_us = clock_monotonic_us();
+    if (now_us < redis->log_at_us)
+        return; /* said the next time, if it is still so */
+    redis->log_at_us = now_us + LOG_INTERVAL_US;
     redis->was_up = is_up;
     redis->is_state_logged = true;
     if (is_up)

@@ -138,6 +138,7 @@ struct redis {
     size_t turn;           /* of the nodes, for commands without a key */
     bool is_down_reported; /* Redis itself says that it cannot serve */
     bool was_up, is_state_logged;
+    int64_t log_at_us; /* not before */
     _Atomic uint64_t losses;
 };
 
