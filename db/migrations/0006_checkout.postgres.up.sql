@@ -39,8 +39,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION checkout_open(json) IS 'locks carts [{"cart","scope"}] and their stock, answers the lines that can be bought';
 
--- Writes what was decided, one object a checkout: the columns of its order, cart_version, stock [{"product","variant","quantity"}],
--- prices [{"line","price"}], scope, body_hash. All of it or an exception: nothing of it may meet other rows than were locked.
+-- Writes what was decided, one object a checkout: the columns of its order, cart_version and cart_status, stock
+-- [{"product","variant","quantity"}],
+-- prices [{"line","price"}], scope, body_hash, and of a charge payment_id, payment_key, payment_started_at. All of it or an exception:
+-- nothing of it may meet other rows than were locked.
 CREATE FUNCTION checkout_place(placed json) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -61,8 +63,8 @@ BEGIN
             shipping_method text, payment_method text, customer_notes text, hold_minutes bigint, hold_expires_at timestamptz,
             created_at timestamptz);
 
-    UPDATE carts c SET status = 'converted', order_id = o.id, version = c.version + 1, updated_at = o.created_at
-        FROM json_to_recordset(placed) AS o (id uuid, cart_id uuid, cart_version bigint, created_at timestamptz)
+    UPDATE carts c SET status = o.cart_status, order_id = o.id, version = c.version + 1, updated_at = o.created_at
+        FROM json_to_recordset(placed) AS o (id uuid, cart_id uuid, cart_version bigint, cart_status text, created_at timestamptz)
         WHERE c.id = o.cart_id AND c.status = 'active' AND c.version = o.cart_version;
     GET DIAGNOSTICS found = ROW_COUNT;
     IF found <> expected THEN
@@ -89,9 +91,18 @@ BEGIN
         CROSS JOIN json_to_recordset(o.prices) AS p (line uuid, price bigint)
         WHERE l.cart_id = o.cart_id AND l.id = p.line;
 
+    INSERT INTO payments (id, order_id, kind, provider, status, amount_minor, provider_key, created_at, updated_at)
+        SELECT o.payment_id, o.id, 'payment', o.payment_method, 'started', o.total_minor, o.payment_key, o.payment_started_at,
+            o.payment_started_at
+        FROM json_to_recordset(placed) AS o (id uuid, payment_id uuid, payment_method text, total_minor bigint, payment_key text,
+            payment_started_at timestamptz)
+        WHERE o.payment_id IS NOT NULL;
+
+    -- What is charged is announced when the money is there.
     INSERT INTO outbox (topic, payload, created_at, due_at)
         SELECT 'order.placed', jsonb_build_object('orderId', o.id), o.created_at, o.created_at
-        FROM json_to_recordset(placed) AS o (id uuid, created_at timestamptz);
+        FROM json_to_recordset(placed) AS o (id uuid, payment_id uuid, created_at timestamptz)
+        WHERE o.payment_id IS NULL;
 
     -- A record that is past its time gives way; one that is not is an exception: the caller looks again, alone.
     INSERT INTO idempotency_records (scope, body_hash, status, order_id, created_at)

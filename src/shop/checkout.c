@@ -33,8 +33,7 @@ enum execution checkout_create_execution(const struct request *request)
                : EXECUTION_ORCHESTRATED;
 }
 
-/* Whether a provider has to be asked for money. */
-static bool is_charged(const struct checkout *checkout)
+bool checkout_is_charged(const struct checkout *checkout)
 {
     return !checkout->provider->pays_later && checkout->totals.total_minor > 0;
 }
@@ -407,7 +406,7 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
     if (result != DB_DONE)
         return result;
     const struct cart *cart = &checkout->cart;
-    if (!is_charged(checkout)) {
+    if (!checkout_is_charged(checkout)) {
         result = checkout_convert_cart(db, cart->id, cart->version, checkout->order.id, request->now_ms);
         if (result == DB_DONE)
             result = order_message(db, request->arena, "order.placed", checkout->order.id, request->now_ms);
@@ -642,14 +641,12 @@ enum http_status checkout_create(struct request *request, struct response *respo
     enum http_status refusal = checkout_check(checkout);
     if (refusal != 0)
         return refusal;
-    enum db_result result = checkout->provider->pays_later
-                                ? place_with_others(checkout)
-                                : db_transaction(request->db, checkout_place, checkout);
+    enum db_result result = place_with_others(checkout);
     if (checkout->status != 0 && result != DB_ERROR)
         return checkout->status;
     if (result != DB_DONE)
         return problem_database(response, result);
-    if (checkout->is_replay || !is_charged(checkout))
+    if (checkout->is_replay || !checkout_is_charged(checkout))
         return order_answer(checkout);
     return checkout_pay(checkout);
 }

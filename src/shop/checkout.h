@@ -33,9 +33,11 @@ bool checkout_has_unbuyable_line(const struct checkout *checkout);
 size_t checkout_stock_lines(const struct checkout *checkout, struct stock_line **lines);
 /* Makes checkout->order of the cart, the lines and the totals, without a number. */
 void checkout_order_fill(struct checkout *checkout);
+/* Whether a provider has to be asked for money. */
+bool checkout_is_charged(const struct checkout *checkout);
 /* Whether a limit on open unpaid orders concerns this order. */
 bool checkout_is_limited(const struct checkout *checkout);
 
-/* Places orders that are paid later, as struct db_batch wants it: those that can simply be placed. Whatever
+/* Places orders, as struct db_batch wants it: those that can simply be placed. Whatever
  * has to be refused, was asked before or needs a second look is left to be done alone. On PostgreSQL only. */
 enum db_result checkout_place_together(struct db *db, void **args, enum db_result *results, size_t count);

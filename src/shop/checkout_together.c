@@ -3,7 +3,7 @@
  * decision is the same code as alone; what is not plainly placed here is left to it. */
 #include "shop/checkout.h"
 
-#include "http/idempotency.h"
+#include "base/clock.h"
 #include "shop/users.h"
 
 #include <stdlib.h>
@@ -242,6 +242,22 @@ static void prices_write(struct json_writer *json, const struct checkout *checko
     json_array_end(json);
 }
 
+/* A charge is written as started before its provider is called, and the cart waits for the answer. */
+static void charge_write(struct json_writer *json, struct checkout *checkout)
+{
+    struct request *request = checkout->request;
+    json_field_string(json, "cart_status",
+                      checkout_is_charged(checkout) ? SLICE("converting") : SLICE("converted"));
+    if (!checkout_is_charged(checkout))
+        return;
+    int64_t now_ms = clock_now_ms();
+    checkout->payment_id = uuid_v7(now_ms);
+    checkout->payment_key = payment_key_first(request->arena, checkout->order.id);
+    json_field_uuid(json, "payment_id", checkout->payment_id);
+    json_field_string(json, "payment_key", checkout->payment_key);
+    json_field_time(json, "payment_started_at", now_ms);
+}
+
 static void placed_write(struct json_writer *json, struct checkout *checkout, const struct stock_line *stock,
                          size_t stock_count)
 {
@@ -252,6 +268,7 @@ static void placed_write(struct json_writer *json, struct checkout *checkout, co
     json_object_begin(json);
     order_columns_write(json, &checkout->order, email_fold(request->arena, checkout->email));
     json_field_int(json, "cart_version", checkout->cart.version);
+    charge_write(json, checkout);
     stock_write(json, stock, stock_count);
     prices_write(json, checkout);
     if (request->idempotency.is_present) {

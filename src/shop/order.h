@@ -143,6 +143,8 @@ struct payment {
 enum db_result payment_insert(struct db *db, const struct payment *payment, int64_t now_ms);
 /* The provider's key of the order's next movement of money. DB_DONE or DB_ERROR. */
 enum db_result payment_key_make(struct db *db, struct arena *arena, struct uuid order_id, struct slice *key);
+/* The same of an order that has none yet. */
+struct slice payment_key_first(struct arena *arena, struct uuid order_id);
 /* Money came in: history, amounts, payment status, the hold ends, order.paid. DB_CONFLICT when the status
  * does not allow it. */
 enum db_result payment_credit(struct db *db, struct arena *arena, struct order *order, int64_t amount_minor,

@@ -36,15 +36,25 @@ DB_STATEMENT(PAYMENT_COUNT) = {
 };
 
 /* "order-<id>-<n>": the n-th movement of money of this order; the same whenever the same call is repeated. */
+static struct slice key_of(struct arena *arena, struct uuid order_id, int64_t n)
+{
+    char id[UUID_TEXT_LEN];
+    uuid_format(order_id, id);
+    return arena_format(arena, "order-%.*s-%lld", UUID_TEXT_LEN, id, (long long)n);
+}
+
+struct slice payment_key_first(struct arena *arena, struct uuid order_id)
+{
+    return key_of(arena, order_id, 1);
+}
+
 enum db_result payment_key_make(struct db *db, struct arena *arena, struct uuid order_id, struct slice *key)
 {
     int64_t count = 0;
     enum db_result result = db_one_int(db, &PAYMENT_COUNT, DB_ARGS(db_uuid(order_id)), &count);
     if (result != DB_ROW)
         return DB_ERROR;
-    char id[UUID_TEXT_LEN];
-    uuid_format(order_id, id);
-    *key = arena_format(arena, "order-%.*s-%lld", UUID_TEXT_LEN, id, (long long)count + 1);
+    *key = key_of(arena, order_id, count + 1);
     return DB_DONE;
 }
 
