@@ -1,6 +1,7 @@
 /* The common beginning of commands. */
 #include "cli/context.h"
 
+#include "data/copy.h"
 #include "data/migrations.h"
 
 #include <fcntl.h>
@@ -71,6 +72,21 @@ struct store *cli_store_open_any(const struct args *args, const struct config *c
     return cli_store_create(args, config);
 }
 
+bool cli_shop_is_whole(const struct args *args, struct store *store)
+{
+    bool is_unfinished;
+    if (copy_is_unfinished(store, &is_unfinished) != DB_DONE) {
+        cli_fail(args, EXIT_FAILED, SLICE("the database cannot be read"));
+        return false;
+    }
+    if (is_unfinished)
+        cli_fail(
+            args, EXIT_FAILED,
+            SLICE("the database holds an unfinished copy of a shop: run the same \"souk copy\" again, or "
+                  "\"souk migrate reset\" to empty it"));
+    return !is_unfinished;
+}
+
 bool cli_schema_is_current(const struct args *args, struct store *store)
 {
     int64_t current = migrations_current(store);
@@ -91,7 +107,7 @@ bool cli_schema_is_current(const struct args *args, struct store *store)
 struct store *cli_store_open(const struct args *args, const struct config *config)
 {
     struct store *store = cli_store_open_any(args, config);
-    if (store == NULL || cli_schema_is_current(args, store))
+    if (store == NULL || (cli_schema_is_current(args, store) && cli_shop_is_whole(args, store)))
         return store;
     store_close(store);
     return NULL;

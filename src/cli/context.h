@@ -32,6 +32,8 @@ struct store *cli_store_open_any(const struct args *args, const struct config *c
 
 /* Whether the database's schema is the one that this binary knows. */
 bool cli_schema_is_current(const struct args *args, struct store *store);
+/* Whether the shop is all there: no copy of it was interrupted. The schema must be current. */
+bool cli_shop_is_whole(const struct args *args, struct store *store);
 /* Whether no other souk process has the database open: for what would pull the ground from under a server. */
 bool cli_is_alone(const struct args *args, const struct config *config);
 

@@ -23,6 +23,7 @@ static const struct cli_command *const COMMANDS[] = {
     &command_keys_list,
     &command_backup,
     &command_restore,
+    &command_copy,
     &command_config,
     &command_version,
     NULL,

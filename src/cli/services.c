@@ -38,7 +38,8 @@ bool cli_services_open(const struct args *args, struct config *config, struct se
         return false;
     }
     services->store = cli_store_create(args, config);
-    if (services->store == NULL || !bring_schema_up(args, config, services->store))
+    if (services->store == NULL || !bring_schema_up(args, config, services->store) ||
+        !cli_shop_is_whole(args, services->store))
         return false;
     key_derive(config->secret, "cursor", services->cursor_key);
     key_derive(config->secret, "seal", services->seal_key);

@@ -235,6 +235,7 @@ struct store_options {
     int64_t timeout_ms;     /* PostgreSQL: to connect, and for each statement; 0: the default */
     bool is_unprepared;     /* PostgreSQL: prepare no statements, as behind pgbouncer in transaction mode */
     size_t connections_max; /* readers at once; 0: no limit */
+    bool is_exclusive; /* SQLite: fails when another process has it open, and none can open it meanwhile */
 };
 
 /* Opens; creates the SQLite file (and its folder) when it is not there. NULL with one clear line in

@@ -36,6 +36,17 @@ struct db_call {
 /* A connection for changing the schema (migrations.c). */
 struct db_schema;
 
+/* A connection for loading many rows into tables that nobody else uses yet (copy.c). */
+struct db_bulk;
+
+/* What is loaded: columns in the order of each row's values. */
+struct db_bulk_table {
+    const char *name;
+    const char *const *columns;
+    const enum db_type *types;
+    int column_count;
+};
+
 struct schema_version {
     int64_t version;
     int64_t applied_at_ms;
@@ -90,6 +101,25 @@ struct db_driver {
     /* The applied versions in ascending order; -1 when they cannot be read, 0 when there is no table yet. */
     int64_t (*schema_versions)(struct db_schema *schema, struct schema_version *list, size_t max);
     const char *(*schema_error)(struct db_schema *schema);
+
+    /* One snapshot for as long as its reader wants it, unlike read_begin's: what a copy of the whole shop
+     * reads. False when it cannot begin. A connection that breaks in it ends it: every later statement is
+     * DB_ERROR. */
+    bool (*snapshot_begin)(struct db *db);
+    void (*snapshot_end)(struct db *db);
+
+    /* Loading rows: _begin opens a transaction for rows of one table, _commit makes them durable, _rollback
+     * forgets them. References are looked at by _commit or, on SQLite, by _finish; which also sets what the
+     * engine counts for itself behind the loaded rows, and makes the statistics that good plans need. Nothing
+     * is bounded in time. _error is the newest failure's text, which holds no value of a row. */
+    struct db_bulk *(*bulk_open)(struct store *store, struct arena *arena, struct slice *complaint);
+    void (*bulk_close)(struct db_bulk *bulk);
+    bool (*bulk_begin)(struct db_bulk *bulk, const struct db_bulk_table *table);
+    bool (*bulk_row)(struct db_bulk *bulk, const struct db_value *values);
+    bool (*bulk_commit)(struct db_bulk *bulk);
+    void (*bulk_rollback)(struct db_bulk *bulk);
+    bool (*bulk_finish)(struct db_bulk *bulk);
+    const char *(*bulk_error)(struct db_bulk *bulk);
 };
 
 extern const struct db_driver sqlite_driver;

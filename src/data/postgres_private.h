@@ -158,6 +158,19 @@ void postgres_batches_release(struct postgres_batches *batches);
 enum db_result postgres_transaction_batched(struct db *db, const struct db_batch *batch,
                                             const uint64_t keys[DB_BATCH_KEYS], void *arg);
 
+/* ---- postgres_bulk.c ---- */
+
+bool postgres_snapshot_begin(struct db *db);
+void postgres_snapshot_end(struct db *db);
+struct db_bulk *postgres_bulk_open(struct store *store, struct arena *arena, struct slice *complaint);
+void postgres_bulk_close(struct db_bulk *bulk);
+bool postgres_bulk_begin(struct db_bulk *bulk, const struct db_bulk_table *table);
+bool postgres_bulk_row(struct db_bulk *bulk, const struct db_value *values);
+bool postgres_bulk_commit(struct db_bulk *bulk);
+void postgres_bulk_rollback(struct db_bulk *bulk);
+bool postgres_bulk_finish(struct db_bulk *bulk);
+const char *postgres_bulk_error(struct db_bulk *bulk);
+
 /* ---- postgres_store.c ---- */
 
 struct postgres_store {

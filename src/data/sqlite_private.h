@@ -202,3 +202,16 @@ bool sqlite_schema_commit(struct db_schema *schema);
 void sqlite_schema_rollback(struct db_schema *schema);
 int64_t sqlite_schema_versions(struct db_schema *schema, struct schema_version *list, size_t max);
 const char *sqlite_schema_error(struct db_schema *schema);
+
+/* ---- sqlite_bulk.c ---- */
+
+bool sqlite_snapshot_begin(struct db *db);
+void sqlite_snapshot_end(struct db *db);
+struct db_bulk *sqlite_bulk_open(struct store *store, struct arena *arena, struct slice *complaint);
+void sqlite_bulk_close(struct db_bulk *bulk);
+bool sqlite_bulk_begin(struct db_bulk *bulk, const struct db_bulk_table *table);
+bool sqlite_bulk_row(struct db_bulk *bulk, const struct db_value *values);
+bool sqlite_bulk_commit(struct db_bulk *bulk);
+void sqlite_bulk_rollback(struct db_bulk *bulk);
+bool sqlite_bulk_finish(struct db_bulk *bulk);
+const char *sqlite_bulk_error(struct db_bulk *bulk);

@@ -65,7 +65,7 @@ int sqlite_lock_take(const char *path, int operation, struct arena *arena, struc
     if (flock(fd, operation | LOCK_NB) == 0)
         return fd;
     const char *who =
-        operation == LOCK_SH ? "it is being restored" : "a souk process has it open; stop it first";
+        operation == LOCK_SH ? "it is being restored or copied" : "a souk process has it open; stop it first";
     *complaint = arena_format(arena, "the database %s is in use: %s", path, who);
     close(fd);
     return -1;
@@ -142,7 +142,8 @@ static struct store *sqlite_store_open(const struct store_options *options, stru
     CHECK(store->path != NULL);
     pthread_mutex_init(&store->mutex, NULL);
     lane_init(&store->lane, store);
-    store->lock_fd = sqlite_lock_take(path.ptr, LOCK_SH, arena, complaint);
+    int lock = options->is_exclusive ? LOCK_EX : LOCK_SH;
+    store->lock_fd = sqlite_lock_take(path.ptr, lock, arena, complaint);
     if (store->lock_fd >= 0 && make_file(path.ptr, arena, complaint))
         store->keeper = sqlite_connection_open(store, SQLITE_SERVICE, arena, complaint);
     if (store->keeper == NULL || !enter_wal_mode(store->keeper->handle, store->path, arena, complaint)) {
@@ -244,4 +245,14 @@ const struct db_driver sqlite_driver = {
     .schema_rollback = sqlite_schema_rollback,
     .schema_versions = sqlite_schema_versions,
     .schema_error = sqlite_schema_error,
+    .snapshot_begin = sqlite_snapshot_begin,
+    .snapshot_end = sqlite_snapshot_end,
+    .bulk_open = sqlite_bulk_open,
+    .bulk_close = sqlite_bulk_close,
+    .bulk_begin = sqlite_bulk_begin,
+    .bulk_row = sqlite_bulk_row,
+    .bulk_commit = sqlite_bulk_commit,
+    .bulk_rollback = sqlite_bulk_rollback,
+    .bulk_finish = sqlite_bulk_finish,
+    .bulk_error = sqlite_bulk_error,
 };
