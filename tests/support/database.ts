@@ -97,6 +97,11 @@ export function databaseOf(data: string, isMigrated = false): Database {
     return database;
 }
 
+/** From now on this is the database of the data folder. */
+export function adoptDatabase(data: string, database: Database): void {
+    databases.set(path.resolve(data), database);
+}
+
 function run(command: string, args: string[], options: { input?: string; env?: Record<string, string> } = {}): string {
     const result = spawnSync(command, args, {
         cwd: os.tmpdir(), encoding: "utf8", timeout: COMMAND_MS, maxBuffer: OUTPUT_BYTES_MAX, ...options,
@@ -154,24 +159,22 @@ export class SqliteDatabase implements Database {
     }
 }
 
-class PostgresDatabase implements Database {
-    private constructor(private readonly name: string) {}
+export class PostgresDatabase implements Database {
+    readonly env: Record<string, string>;
 
+    /** `env` besides: the Redis of its shop, another way to the database. */
+    constructor(readonly url: string, env: Record<string, string> = {}) {
+        this.env = { DATABASE_URL: url, SOUK_SECRET: SECRET, ...env };
+    }
+
+    /** One on the PostgreSQL and the Redis of the run. */
     static create(isMigrated: boolean): PostgresDatabase {
-        const database = new PostgresDatabase(`test_${process.pid}_${randomBytes(6).toString("hex")}`);
-        const template = isMigrated ? migratedTemplate() : "template1";
-        psql(serviceUrl(), `CREATE DATABASE ${database.name} TEMPLATE ${template}`);
-        return database;
-    }
-
-    get url(): string {
-        return urlOf(this.name);
-    }
-
-    get env(): Record<string, string> {
         const redis = process.env.SOUK_TEST_REDIS;
         assert.ok(redis, "SOUK_TEST_REDIS is not set: run this through scripts/with-services postgres redis --");
-        return { DATABASE_URL: this.url, REDIS_URL: redis, SOUK_REDIS_PREFIX: `${this.name}:`, SOUK_SECRET: SECRET };
+        const name = `test_${process.pid}_${randomBytes(6).toString("hex")}`;
+        const template = isMigrated ? migratedTemplate() : "template1";
+        psql(serviceUrl(), `CREATE DATABASE ${name} TEMPLATE ${template}`);
+        return new PostgresDatabase(urlOf(name), { REDIS_URL: redis, SOUK_REDIS_PREFIX: `${name}:` });
     }
 
     query(statement: string): Row[] {
@@ -216,12 +219,13 @@ class PostgresDatabase implements Database {
     }
 
     drop(): void {
-        psql(serviceUrl(), `DROP DATABASE IF EXISTS ${this.name} WITH (FORCE)`);
+        const { pathname } = new URL(this.url);
+        psql(new URL("/postgres", this.url).href, `DROP DATABASE IF EXISTS ${pathname.slice(1)} WITH (FORCE)`);
     }
 }
 
-/** Of every server on PostgreSQL in a run: they share what is in Redis only by their prefixes. */
-export const SECRET = "only for the tests: q8sVx2mLr0TzK4bN7cYw";
+/** Of every server on PostgreSQL. */
+const SECRET = "only for the tests: q8sVx2mLr0TzK4bN7cYw";
 
 function serviceUrl(): string {
     const url = process.env.SOUK_TEST_POSTGRES;

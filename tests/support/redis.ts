@@ -61,11 +61,16 @@ export class Redis {
         return `127.0.0.1:${this.port}`;
     }
 
-    /** As souk's REDIS_URL takes it; a TLS one needs the authority's certificate besides. */
+    /** As souk's REDIS_URL takes it. */
     url(database?: number): string {
         const { user, password } = this.options;
         const login = password === undefined ? "" : `${encodeURIComponent(user ?? "")}:${encodeURIComponent(password)}@`;
-        return `${this.certificates ? "rediss" : "redis"}://${login}${this.address}${database === undefined ? "" : `/${database}`}`;
+        return this.urlOf(`${login}${this.address}${database === undefined ? "" : `/${database}`}`);
+    }
+
+    /** The same with other nodes in it. */
+    urlOf(authority: string): string {
+        return this.certificates ? `rediss://${authority}?ca=${encodeURIComponent(this.certificates.authority)}` : `redis://${authority}`;
     }
 
     /** One command, by our own connection. */
@@ -197,8 +202,7 @@ export class RedisCluster {
 
     /** Every node that it may begin with, as souk's REDIS_URL takes it. */
     url(): string {
-        const [first, ...rest] = this.nodes;
-        return [first!.url(), ...rest.map((node) => node.address)].join(",");
+        return this.nodes[0]!.urlOf(this.nodes.map((node) => node.address).join(","));
     }
 
     /** The masters now, each with its number of slots. */

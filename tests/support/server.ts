@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { databaseOf, type Database, type Row } from "./database.ts";
+import { adoptDatabase, databaseOf, type Database, type Row } from "./database.ts";
 import { binary } from "./paths.ts";
 import { temporaryFolder, track } from "./processes.ts";
 
@@ -17,7 +17,8 @@ const STOP_MS = 25_000;
 const COMMAND_MS = 60_000;
 
 export interface ServerOptions {
-    data?: string;                   // default: a new folder, removed when the server is disposed of
+    data?: string;                   // default: a new folder with a database, both removed when the server is disposed of
+    database?: Database;             // of the new folder; remains the caller's
     env?: Record<string, string>;
     args?: string[];
 }
@@ -84,10 +85,11 @@ export class Server {
             const temporary = temporaryFolder();
             data = path.join(temporary.folder, "data");
             mkdirSync(data);
+            if (options.database) adoptDatabase(data, options.database);
             const database = databaseOf(data, true);
             release = () => {
                 temporary.release();
-                database.drop();
+                if (!options.database) database.drop();
             };
         }
         const server = new Server(data, options);
