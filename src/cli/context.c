@@ -43,6 +43,8 @@ struct store *cli_store_create(const struct args *args, const struct config *con
         .url = config->database_url,
         .timeout_ms = config->database_timeout_ms,
         .is_unprepared = !config->database_prepare,
+        .replica_urls = config->replica_urls,
+        .replica_lag_ms = config->replica_lag_ms,
     };
     struct store *store = store_open(&options, args->arena, &complaint);
     if (store == NULL)

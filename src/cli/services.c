@@ -48,6 +48,8 @@ bool cli_services_open(const struct args *args, struct config *config, struct se
 
 void cli_services_close(struct services *services)
 {
+    if (services->store != NULL)
+        store_replicas_stop(services->store);
     if (services->cache != NULL)
         cache_free(services->cache);
     if (services->keys != NULL)

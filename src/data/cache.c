@@ -87,6 +87,7 @@ struct cache {
     size_t bucket_count; /* for each shard; a power of two */
     _Atomic uint64_t drops;
     _Atomic uint64_t flushed; /* the counter at the last flush */
+    _Atomic uint64_t dropped; /* the counter at the last drop of whichever tag, fades not counted */
     struct shard shards[SHARDS];
     struct stripe stripes[STRIPES];
 };
@@ -348,6 +349,11 @@ struct cache_ticket cache_ticket(struct cache *cache)
     return (struct cache_ticket){atomic_load(&cache->drops)};
 }
 
+bool cache_ticket_is_current(struct cache *cache, struct cache_ticket ticket)
+{
+    return ticket.generation >= atomic_load(&cache->dropped);
+}
+
 /* The entry, held for the caller; NULL when there is none that is good. */
 static struct entry *entry_hold(struct cache *cache, struct slice key, int64_t now_us)
 {
@@ -438,8 +444,9 @@ static struct tag *tag_touch(struct stripe *stripe, uint64_t hash, struct slice 
 
 static void raise_to(_Atomic uint64_t *number, uint64_t at_least)
 {
-    if (at_least > atomic_load(number))
-        atomic_store(number, at_least);
+    uint64_t now = atomic_load(number);
+    while (now < at_least && !atomic_compare_exchange_weak(number, &now, at_least))
+        ;
 }
 
 void cache_drop_tag(struct cache *cache, struct slice tag)
@@ -449,6 +456,7 @@ void cache_drop_tag(struct cache *cache, struct slice tag)
     uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
     uint64_t hash = hash64(tag);
     struct stripe *stripe = stripe_of(cache, hash);
+    raise_to(&cache->dropped, number);
     pthread_mutex_lock(&stripe->mutex);
     raise_to(&tag_touch(stripe, hash, tag)->dropped, number);
     pthread_mutex_unlock(&stripe->mutex);
@@ -468,9 +476,8 @@ void cache_fade_tag(struct cache *cache, struct slice tag)
 void cache_flush(struct cache *cache)
 {
     uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
-    uint64_t flushed = atomic_load(&cache->flushed);
-    while (flushed < number && !atomic_compare_exchange_weak(&cache->flushed, &flushed, number))
-        ;
+    raise_to(&cache->dropped, number);
+    raise_to(&cache->flushed, number);
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
         pthread_mutex_lock(&shard->mutex);

@@ -41,6 +41,8 @@ enum cache_tier cache_shared_tier(struct cache *cache);
 
 /* Before the read whose result may be put. */
 struct cache_ticket cache_ticket(struct cache *cache);
+/* Whether a read with this ticket saw everything that was dropped until now. (A fade is no drop.) */
+bool cache_ticket_is_current(struct cache *cache, struct cache_ticket ticket);
 /* Copies the value into `arena`. False when there is none. *age_s is how long it has been there. */
 bool cache_get(struct cache *cache, struct slice key, struct arena *arena, struct slice *value,
                int64_t *age_s);

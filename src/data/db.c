@@ -301,6 +301,24 @@ void store_disconnect(struct db *db)
     db->driver->disconnect(db);
 }
 
+struct db *store_read_connection(struct store *store, struct db **kept, struct cache_ticket *ticket)
+{
+    if (store->driver->read_connection == NULL)
+        return NULL;
+    return store->driver->read_connection(store, kept, ticket);
+}
+
+bool store_replicas_start(struct store *store, struct cache *cache)
+{
+    return store->driver->replicas_start == NULL || store->driver->replicas_start(store, cache);
+}
+
+void store_replicas_stop(struct store *store)
+{
+    if (store->driver->replicas_stop != NULL)
+        store->driver->replicas_stop(store);
+}
+
 bool store_is_ready(struct store *store)
 {
     return store->driver->is_ready(store);

@@ -236,6 +236,8 @@ struct store_options {
     bool is_unprepared;     /* PostgreSQL: prepare no statements, as behind pgbouncer in transaction mode */
     size_t connections_max; /* readers at once; 0: no limit */
     bool is_exclusive; /* SQLite: fails when another process has it open, and none can open it meanwhile */
+    struct slice replica_urls; /* PostgreSQL: of each read replica, with commas between them; empty: none */
+    int64_t replica_lag_ms;    /* a replica that is further behind is passed over */
 };
 
 /* Opens; creates the SQLite file (and its folder) when it is not there. NULL with one clear line in
@@ -251,6 +253,25 @@ void store_disconnect(struct db *db);
 bool store_is_ready(struct store *store);
 /* How long SQLite's write-ahead log is, as of this process's newest commit; 0 elsewhere. */
 size_t store_wal_bytes(const struct store *store);
+
+/* ---- read replicas ---- */
+
+struct cache;
+struct cache_ticket;
+
+/* A connection for reads that may be a little late, to a replica that is near enough and has seen all that
+ * the cache was told to drop; NULL: none is, read by store_connect's. *kept is what this thread reads by,
+ * NULL at first: it may be opened, kept or changed for another here, and is the caller's to store_disconnect.
+ * *ticket becomes older where needed: what is read by that connection may be put into the cache with it, and
+ * a replica's delay is taken for what it is, a fill that raced. NULL also before store_replicas_start.
+ * A read that fails on it is to be done again elsewhere: the replica may just have gone. */
+struct db *store_read_connection(struct store *store, struct db **kept, struct cache_ticket *ticket);
+/* Begins to watch the replicas, for a server that reads by them; `cache` (or NULL) is the one that such reads
+ * fill. True also where there are none; false when the system gives no threads. */
+bool store_replicas_start(struct store *store, struct cache *cache);
+/* The end of it, before the cache is freed; connections for reads are closed already. Nothing the second
+ * time, or when nothing was started. */
+void store_replicas_stop(struct store *store);
 
 /* ---- the write lane ---- */
 

@@ -29,6 +29,7 @@ struct postgres_connection *postgres_connection_new(struct store *store, struct 
     CHECK(connection != NULL);
     connection->base = (struct db){.driver = store->driver, .store = store};
     connection->server = server;
+    atomic_fetch_add(&server->connections, 1);
     connection->isolation = "SERIALIZABLE";
     return connection;
 }
@@ -54,6 +55,7 @@ void postgres_drop(struct postgres_connection *connection)
     if (connection->pg == NULL)
         return;
     metric_add(&LOST, 1);
+    atomic_store(&connection->server->answered_us, 0);
     hang_up(connection);
     connection->is_lost = connection->depth > 0;
     connection->must_rerun = connection->depth > 0;
@@ -67,6 +69,7 @@ void postgres_connection_free(struct postgres_connection *connection)
     postgres_rows_free(connection);
     hang_up(connection);
     free(connection->scratch);
+    atomic_fetch_sub(&connection->server->connections, 1);
     free(connection);
 }
 
@@ -86,7 +89,7 @@ bool postgres_ensure(struct postgres_connection *connection)
     postgres_drop(connection);
     /* Whoever is refused at once, being one of many, waits a moment: were it to fail at once, it would eat up
      * the requests that others with a connection can answer. */
-    int64_t give_up_us = clock_monotonic_us() + ENSURE_WAIT_US;
+    int64_t give_up_us = clock_monotonic_us() + (connection->server->is_optional ? 0 : ENSURE_WAIT_US);
     while ((connection->pg = postgres_server_connect(connection->server)) == NULL) {
         if (clock_monotonic_us() >= give_up_us)
             return false;

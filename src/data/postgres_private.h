@@ -21,6 +21,9 @@ struct postgres_server {
     const char *session_attributes;   /* the default of target_session_attrs */
     int64_t timeout_ms;               /* to connect, and for each statement */
     bool is_prepared;                 /* statements are prepared; off behind pgbouncer in transaction mode */
+    bool is_optional;                 /* what fails there is not tried again: another answers it */
+    _Atomic int connections;          /* open or to be opened */
+    _Atomic int64_t answered_us;      /* of a replica: when its watcher heard from it; 0: lost since */
     _Atomic int64_t refused_until_us; /* monotonic; until then nobody tries to connect */
     _Atomic bool is_being_tried;      /* after a failure one thread tries, the others are refused */
 };
@@ -171,7 +174,25 @@ void postgres_bulk_rollback(struct db_bulk *bulk);
 bool postgres_bulk_finish(struct db_bulk *bulk);
 const char *postgres_bulk_error(struct db_bulk *bulk);
 
+/* ---- postgres_replicas.c ---- */
+
+struct postgres_replicas;
+
+/* Those of options->replica_urls, which is not empty. NULL with *complaint. */
+struct postgres_replicas *postgres_replicas_new(struct postgres_store *store,
+                                                const struct store_options *options, struct arena *arena,
+                                                struct slice *complaint);
+/* After they were stopped. NULL is nothing. */
+void postgres_replicas_free(struct postgres_replicas *replicas);
+bool postgres_replicas_start(struct store *store, struct cache *cache);
+void postgres_replicas_stop(struct store *store);
+struct db *postgres_read_connection(struct store *store, struct db **kept, struct cache_ticket *ticket);
+
 /* ---- postgres_store.c ---- */
+
+void postgres_server_init(struct postgres_server *server, struct slice url, const char *session_attributes,
+                          const struct store_options *options);
+void postgres_server_release(struct postgres_server *server);
 
 struct postgres_store {
     struct store base;
@@ -179,4 +200,5 @@ struct postgres_store {
     pthread_mutex_t mutex;              /* guards the keeper */
     struct postgres_connection *keeper; /* answers store_is_ready */
     struct postgres_batches batches;
+    struct postgres_replicas *replicas; /* NULL: none */
 };

@@ -97,7 +97,9 @@ PGconn *postgres_server_connect(struct postgres_server *server)
     if (is_good) {
         atomic_store(&server->refused_until_us, 0);
     } else {
-        log_failure("PostgreSQL cannot be reached", pg);
+        if (!server->is_optional) /* its watcher says so once */
+            log_failure("PostgreSQL cannot be reached", pg);
+        atomic_store(&server->answered_us, 0);
         atomic_store(&server->refused_until_us,
                      clock_monotonic_us() + REFUSAL_US + (int64_t)(random_u64() % REFUSAL_US));
         PQfinish(pg);

@@ -342,7 +342,7 @@ static PGresult *fly_call(struct postgres_connection *connection, const struct p
     bool is_read = slice_starts_with(sql, SLICE("SELECT")) || slice_starts_with(sql, SLICE("WITH"));
     PGresult *reply = postgres_fly(connection, flight, result);
     bool was_broken = *result == DB_ERROR && connection->pg == NULL;
-    if (!was_broken || !is_read || connection->depth > 0)
+    if (!was_broken || !is_read || connection->depth > 0 || connection->server->is_optional)
         return reply;
     PQclear(reply);
     return postgres_fly(connection, flight, result);

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-static void server_init(struct postgres_server *server, struct slice url, const char *session_attributes,
-                        const struct store_options *options)
+void postgres_server_init(struct postgres_server *server, struct slice url, const char *session_attributes,
+                          const struct store_options *options)
 {
     server->url = strndup(url.ptr, url.len);
     CHECK(server->url != NULL);
@@ -14,7 +14,7 @@ static void server_init(struct postgres_server *server, struct slice url, const 
     server->is_prepared = !options->is_unprepared;
 }
 
-static void server_release(struct postgres_server *server)
+void postgres_server_release(struct postgres_server *server)
 {
     free((char *)(uintptr_t)server->url);
 }
@@ -34,30 +34,36 @@ static bool check_url(struct slice url, struct slice *complaint)
     return options != NULL;
 }
 
+static void postgres_store_close(struct store *base)
+{
+    struct postgres_store *store = (struct postgres_store *)base;
+    postgres_replicas_stop(base);
+    postgres_replicas_free(store->replicas);
+    postgres_connection_free(store->keeper);
+    pthread_mutex_destroy(&store->mutex);
+    postgres_batches_release(&store->batches);
+    postgres_server_release(&store->primary);
+    free(store);
+}
+
 static struct store *postgres_store_open(const struct store_options *options, struct arena *arena,
                                          struct slice *complaint)
 {
-    (void)arena;
     if (!check_url(options->url, complaint))
         return NULL;
     struct postgres_store *store = calloc(1, sizeof(*store));
     CHECK(store != NULL);
     store->base.driver = &postgres_driver;
-    server_init(&store->primary, options->url, "read-write", options);
+    postgres_server_init(&store->primary, options->url, "read-write", options);
     pthread_mutex_init(&store->mutex, NULL);
     postgres_batches_init(&store->batches);
     store->keeper = postgres_connection_new(&store->base, &store->primary);
-    return &store->base;
-}
-
-static void postgres_store_close(struct store *base)
-{
-    struct postgres_store *store = (struct postgres_store *)base;
-    postgres_connection_free(store->keeper);
-    pthread_mutex_destroy(&store->mutex);
-    postgres_batches_release(&store->batches);
-    server_release(&store->primary);
-    free(store);
+    if (options->replica_urls.len > 0)
+        store->replicas = postgres_replicas_new(store, options, arena, complaint);
+    if (options->replica_urls.len == 0 || store->replicas != NULL)
+        return &store->base;
+    postgres_store_close(&store->base);
+    return NULL;
 }
 
 static struct db *postgres_store_connect(struct store *base)
@@ -119,6 +125,9 @@ const struct db_driver postgres_driver = {
     .connect = postgres_store_connect,
     .disconnect = postgres_store_disconnect,
     .is_ready = postgres_store_is_ready,
+    .read_connection = postgres_read_connection,
+    .replicas_start = postgres_replicas_start,
+    .replicas_stop = postgres_replicas_stop,
     .wal_bytes = postgres_store_wal_bytes,
     .submit = postgres_submit,
     .prepare = postgres_prepare,

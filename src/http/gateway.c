@@ -604,6 +604,8 @@ void gateway_free(struct gateway *gateway)
         struct thread_context *next = context->next;
         if (context->db != NULL)
             store_disconnect(context->db);
+        if (context->replica != NULL)
+            store_disconnect(context->replica);
         free(context);
         context = next;
     }

@@ -31,11 +31,15 @@ struct db *gateway_thread_db(struct gateway *gateway)
     return context->db;
 }
 
-/* The one place where a read chooses. */
-struct db *gateway_read_db(struct gateway *gateway, const struct exchange *x)
+/* The one place where a read chooses. Staff see what they have just changed. */
+struct db *gateway_read_db(struct gateway *gateway, struct exchange *x)
 {
-    (void)x;
-    return gateway_thread_db(gateway);
+    struct db *primary = gateway_thread_db(gateway);
+    if (!x->request.operation->reads_replica || principal_is_staff(&x->request.principal))
+        return primary;
+    struct thread_context *context = pthread_getspecific(gateway->context_key);
+    struct db *replica = store_read_connection(gateway->services->store, &context->replica, &x->cache_ticket);
+    return replica != NULL ? replica : primary;
 }
 
 void exchange_set_unavailable(struct exchange *x, const char *detail)
@@ -206,6 +210,13 @@ static bool take_shared(struct exchange *x)
 }
 
 /* In one snapshot. */
+static void run_read_on(struct exchange *x, struct db *db)
+{
+    db_read_begin(db);
+    run_handler(x, db);
+    db_read_end(db);
+}
+
 static void run_read(struct exchange *x)
 {
     if (x->request.operation->needs_no_database) {
@@ -215,9 +226,12 @@ static void run_read(struct exchange *x)
     struct db *db = gateway_read_db(x->gateway, x);
     if (!has_database(x, db))
         return;
-    db_read_begin(db);
-    run_handler(x, db);
-    db_read_end(db);
+    run_read_on(x, db);
+    struct db *primary = gateway_thread_db(x->gateway);
+    if (x->response.database_failed && db != primary && primary != NULL) { /* the replica has gone */
+        response_init(&x->response, x->arena, x->request.operation->is_bare);
+        run_read_on(x, primary);
+    }
 }
 
 static enum db_result store_record_closure(struct db *db, void *arg)

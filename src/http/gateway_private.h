@@ -9,6 +9,7 @@
 /* What each thread that runs handlers owns. Made at its first use, released with the gateway. */
 struct thread_context {
     struct db *db;
+    struct db *replica; /* what reads by; NULL: none yet */
     struct thread_context *next;
 };
 
@@ -62,7 +63,7 @@ bool gateway_take_cached(struct exchange *exchange, struct slice packed);
 /* This thread's connection, or NULL while the database cannot be reached. */
 struct db *gateway_thread_db(struct gateway *gateway);
 /* The one that this read may run on. */
-struct db *gateway_read_db(struct gateway *gateway, const struct exchange *exchange);
+struct db *gateway_read_db(struct gateway *gateway, struct exchange *exchange);
 
 /* Gives the exchange to a worker, which goes on with gateway_check_caller and gateway_execute. */
 void gateway_hand_over(struct gateway *gateway, struct exchange *exchange);
