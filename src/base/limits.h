@@ -78,8 +78,9 @@
 #define CACHE_SHARED_SECONDS_MAX 86400 /* in Redis */
 #define CACHE_FILLS_QUEUED_MAX 512     /* for Redis; more are forgotten */
 #define CACHE_FILLS_QUEUED_BYTES_MAX ((size_t)16 << 20)
-#define CACHE_DROPS_QUEUED_MAX 4096 /* tags for the other servers; more become one flush */
-#define CACHE_PEERS_MAX 256         /* servers whose messages are counted */
+#define CACHE_DROPS_QUEUED_MAX 4096  /* tags for the other servers; more become one flush */
+#define CACHE_FADES_QUEUED_MAX 32768 /* likewise */
+#define CACHE_PEERS_MAX 256          /* servers whose messages are counted */
 #define CACHE_FAREWELL_MS 1000
 
 /* Redis */

@@ -13,7 +13,7 @@
  * A node without entries still matters to fills under way. The newest TAGS_IDLE_MAX of them are kept for each
  * stripe; when one is forgotten its number becomes the stripe's floor, and a fill with an older ticket under
  * an unknown tag is refused. */
-#include "data/cache.h"
+#include "data/cache_private.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -86,8 +86,17 @@ struct cache {
     size_t shard_bytes_max;
     size_t bucket_count; /* for each shard; a power of two */
     _Atomic uint64_t drops;
+    _Atomic uint64_t flushed;      /* the counter at the last flush */
+    _Atomic uint64_t faded;        /* the counter when all tags faded */
+    _Atomic bool is_deaf;          /* nobody tells of edits: all entries fade */
+    struct cache_sharing *sharing; /* NULL: this server is alone; set before other threads use the cache */
+<<<<<<<
+=======
+    size_t bucket_count; /* for each shard; a power of two */
+    _Atomic uint64_t drops;
     _Atomic uint64_t flushed; /* the counter at the last flush */
     _Atomic uint64_t dropped; /* the counter at the last drop of whichever tag, fades not counted */
+>>>>>>>
     struct shard shards[SHARDS];
     struct stripe stripes[STRIPES];
 };
@@ -202,6 +211,8 @@ static bool is_good(struct cache *cache, const struct entry *entry, int64_t now_
     if (now_us >= entry->expires_us || entry->generation < atomic_load(&cache->flushed))
         return false;
     bool is_old = now_us >= entry->stored_us + FADE_US;
+    if (is_old && (atomic_load(&cache->is_deaf) || atomic_load(&cache->faded) > entry->generation))
+        return false;
     for (size_t i = 0; i < entry->tag_count; i++) {
         if (atomic_load(&entry->tags[i]->dropped) > entry->generation)
             return false;
@@ -331,7 +342,9 @@ void cache_free(struct cache *cache)
 {
     if (cache == NULL)
         return;
-    cache_flush(cache);
+    if (cache->sharing != NULL)
+        cache_sharing_close(cache->sharing);
+    memory_flush(cache);
     for (size_t i = 0; i < SHARDS; i++) {
         pthread_mutex_destroy(&cache->shards[i].mutex);
         free(cache->shards[i].buckets);
@@ -346,7 +359,7 @@ void cache_free(struct cache *cache)
 
 struct cache_ticket cache_ticket(struct cache *cache)
 {
-    return (struct cache_ticket){atomic_load(&cache->drops)};
+    return (struct cache_ticket){.generation = atomic_load(&cache->drops)};
 }
 
 bool cache_ticket_is_current(struct cache *cache, struct cache_ticket ticket)
@@ -409,24 +422,34 @@ static void entry_insert(struct cache *cache, struct entry *entry)
     pthread_mutex_unlock(&shard->mutex);
 }
 
-void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
-               const struct slice *tags, size_t tag_count, int64_t seconds)
+void memory_put(struct cache *cache, uint64_t generation, struct slice key, struct slice value,
+                const struct slice *tags, size_t tag_count, int64_t age_us, int64_t left_us)
 {
-    if (value.len > CACHE_ENTRY_BYTES_MAX || tag_count > CACHE_TAGS_MAX || seconds <= 0)
+    if (value.len > CACHE_ENTRY_BYTES_MAX || tag_count > CACHE_TAGS_MAX || left_us <= 0)
         return;
     struct entry *entry = entry_new(cache, key, value, tags, tag_count);
     if (entry == NULL)
         return;
-    entry->generation = ticket.generation;
-    entry->stored_us = clock_monotonic_us();
-    entry->expires_us = entry->stored_us + seconds * 1000000;
+    int64_t now_us = clock_monotonic_us();
+    entry->generation = generation;
+    entry->stored_us = now_us - age_us;
+    entry->expires_us = now_us + left_us;
     /* Only to spare the room: a drop that comes after this look is seen by the next look-up. */
-    if (is_good(cache, entry, entry->stored_us)) {
+    if (is_good(cache, entry, now_us)) {
         entry_insert(cache, entry);
     } else {
         metric_add(&RACES, 1);
         entry_let_go(cache, entry);
     }
+}
+
+void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
+               const struct slice *tags, size_t tag_count, int64_t seconds)
+{
+    memory_put(cache, ticket.generation, key, value, tags, tag_count, 0, seconds * 1000000);
+    bool fits = value.len <= CACHE_ENTRY_BYTES_MAX && tag_count <= CACHE_TAGS_MAX && seconds > 0;
+    if (cache->sharing != NULL && ticket.epoch != 0 && fits)
+        cache_sharing_fill(cache->sharing, ticket, key, value, tags, tag_count, seconds);
 }
 
 /* Numbers a drop or a fade of the tag, under its stripe's lock. */
@@ -449,7 +472,7 @@ static void raise_to(_Atomic uint64_t *number, uint64_t at_least)
         ;
 }
 
-void cache_drop_tag(struct cache *cache, struct slice tag)
+void memory_drop_tag(struct cache *cache, struct slice tag)
 {
     /* The number first: a reader whose ticket is at least this one began after the commit that is told of
      * here. */
@@ -463,7 +486,7 @@ void cache_drop_tag(struct cache *cache, struct slice tag)
     metric_add(&DROPS, 1);
 }
 
-void cache_fade_tag(struct cache *cache, struct slice tag)
+void memory_fade_tag(struct cache *cache, struct slice tag)
 {
     uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
     uint64_t hash = hash64(tag);
@@ -473,11 +496,28 @@ void cache_fade_tag(struct cache *cache, struct slice tag)
     pthread_mutex_unlock(&stripe->mutex);
 }
 
-void cache_flush(struct cache *cache)
+/* Numbers of all tags, which no lock guards. */
+static void raise_all_to(_Atomic uint64_t *number, uint64_t at_least)
 {
+    uint64_t present = atomic_load(number);
+    while (present < at_least && !atomic_compare_exchange_weak(number, &present, at_least))
+        ;
+}
+
+void memory_fade_all(struct cache *cache)
+{
+    raise_all_to(&cache->faded, atomic_fetch_add(&cache->drops, 1) + 1);
+}
+
+void memory_flush(struct cache *cache)
+{
+<<<<<<<
+    raise_all_to(&cache->flushed, atomic_fetch_add(&cache->drops, 1) + 1);
+=======
     uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
     raise_to(&cache->dropped, number);
     raise_to(&cache->flushed, number);
+>>>>>>>
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
         pthread_mutex_lock(&shard->mutex);
@@ -485,4 +525,56 @@ void cache_flush(struct cache *cache)
             entry_remove(cache, shard, shard->last);
         pthread_mutex_unlock(&shard->mutex);
     }
+}
+
+void memory_set_deaf(struct cache *cache, bool is_deaf)
+{
+    atomic_store(&cache->is_deaf, is_deaf);
+}
+
+/* ---- the other servers ---- */
+
+void cache_set_sharing(struct cache *cache, struct cache_sharing *sharing)
+{
+    CHECK(cache->sharing == NULL);
+    cache->sharing = sharing;
+}
+
+/* The others first: from then on, until they know, nothing is taken from Redis here; so what is put into
+ * memory after its own drop cannot be what Redis still has. */
+void cache_drop_tag(struct cache *cache, struct slice tag)
+{
+    if (cache->sharing != NULL)
+        cache_sharing_drop(cache->sharing, tag);
+    memory_drop_tag(cache, tag);
+}
+
+void cache_fade_tag(struct cache *cache, struct slice tag)
+{
+    memory_fade_tag(cache, tag);
+    if (cache->sharing != NULL)
+        cache_sharing_fade(cache->sharing, tag);
+}
+
+void cache_flush(struct cache *cache)
+{
+    if (cache->sharing != NULL)
+        cache_sharing_flush(cache->sharing);
+    memory_flush(cache);
+}
+
+bool cache_get_shared(struct cache *cache, struct slice key, struct arena *arena, struct slice *value,
+                      int64_t *age_s, struct cache_ticket *ticket)
+{
+    *ticket = cache_ticket(cache);
+    if (cache_get(cache, key, arena, value, age_s))
+        return true;
+    return cache->sharing != NULL && cache_sharing_get(cache->sharing, key, arena, value, age_s, ticket);
+}
+
+enum cache_tier cache_shared_tier(struct cache *cache)
+{
+    if (cache->sharing == NULL)
+        return CACHE_TIER_NONE;
+    return cache_sharing_is_up(cache->sharing) ? CACHE_TIER_UP : CACHE_TIER_DEGRADED;
 }
