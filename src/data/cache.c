@@ -90,13 +90,7 @@ struct cache {
     _Atomic uint64_t faded;        /* the counter when all tags faded */
     _Atomic bool is_deaf;          /* nobody tells of edits: all entries fade */
     struct cache_sharing *sharing; /* NULL: this server is alone; set before other threads use the cache */
-<<<<<<<
-=======
-    size_t bucket_count; /* for each shard; a power of two */
-    _Atomic uint64_t drops;
-    _Atomic uint64_t flushed; /* the counter at the last flush */
-    _Atomic uint64_t dropped; /* the counter at the last drop of whichever tag, fades not counted */
->>>>>>>
+    _Atomic uint64_t dropped;      /* the counter at the last drop of whichever tag, fades not counted */
     struct shard shards[SHARDS];
     struct stripe stripes[STRIPES];
 };
@@ -496,28 +490,16 @@ void memory_fade_tag(struct cache *cache, struct slice tag)
     pthread_mutex_unlock(&stripe->mutex);
 }
 
-/* Numbers of all tags, which no lock guards. */
-static void raise_all_to(_Atomic uint64_t *number, uint64_t at_least)
-{
-    uint64_t present = atomic_load(number);
-    while (present < at_least && !atomic_compare_exchange_weak(number, &present, at_least))
-        ;
-}
-
 void memory_fade_all(struct cache *cache)
 {
-    raise_all_to(&cache->faded, atomic_fetch_add(&cache->drops, 1) + 1);
+    raise_to(&cache->faded, atomic_fetch_add(&cache->drops, 1) + 1);
 }
 
 void memory_flush(struct cache *cache)
 {
-<<<<<<<
-    raise_all_to(&cache->flushed, atomic_fetch_add(&cache->drops, 1) + 1);
-=======
     uint64_t number = atomic_fetch_add(&cache->drops, 1) + 1;
     raise_to(&cache->dropped, number);
     raise_to(&cache->flushed, number);
->>>>>>>
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
         pthread_mutex_lock(&shard->mutex);
