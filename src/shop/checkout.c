@@ -96,8 +96,7 @@ static enum db_result freeze_prices(struct db *db, const struct checkout *checko
 
 /* ---- refusals ---- */
 
-/* Names every line that cannot be bought. */
-static enum http_status refuse_lines(struct checkout *checkout, const struct stock_line *short_line)
+enum http_status checkout_refuse_lines(struct checkout *checkout, const struct stock_line *short_line)
 {
     struct arena *arena = checkout->request->arena;
     struct field_error errors[FIELD_ERRORS_MAX];
@@ -356,7 +355,7 @@ static enum db_result cart_price(struct db *db, struct checkout *checkout)
     if (checkout->line_count == 0)
         checkout->status = problem(checkout->response, PROBLEM_CART_EMPTY, "There is nothing in the cart");
     else if (checkout_has_unbuyable_line(checkout))
-        checkout->status = refuse_lines(checkout, NULL);
+        checkout->status = checkout_refuse_lines(checkout, NULL);
     else if (!checkout_total(checkout))
         checkout->status =
             problem(checkout->response, PROBLEM_CART_LIMIT, "The cart's total is more than can be counted");
@@ -382,7 +381,7 @@ static enum db_result stock_take(struct db *db, struct checkout *checkout)
     enum db_result result = stock_reserve(db, wanted, count, &short_line);
     if (result != DB_CONFLICT)
         return result;
-    checkout->status = refuse_lines(checkout, short_line);
+    checkout->status = checkout_refuse_lines(checkout, short_line);
     return DB_DONE;
 }
 

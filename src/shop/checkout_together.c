@@ -27,7 +27,6 @@ DB_STATEMENT(CHECKOUT_PLACE) = {
 struct level {
     struct uuid product_id, variant_id;
     int64_t left;
-    bool is_counted;
 };
 
 struct together {
@@ -124,8 +123,7 @@ static void levels_collect(struct together *together)
     for (size_t i = 0; i < together->count; i++) {
         for (size_t k = 0; k < together->checkouts[i]->line_count; k++) {
             const struct cart_line *line = &together->checkouts[i]->lines[k];
-            together->levels[lines++] =
-                (struct level){line->product_id, line->variant_id, line->available, line->is_counted};
+            together->levels[lines++] = (struct level){line->product_id, line->variant_id, line->available};
         }
     }
     qsort(together->levels, lines, sizeof(struct level), level_compare);
@@ -137,47 +135,53 @@ static void levels_collect(struct together *together)
     together->level_count = kept;
 }
 
-static struct level *level_of(const struct together *together, const struct stock_line *line)
+static struct level *level_of(const struct together *together, struct uuid product_id, struct uuid variant_id)
 {
-    const struct level wanted = {.product_id = line->product_id, .variant_id = line->variant_id};
+    const struct level wanted = {.product_id = product_id, .variant_id = variant_id};
     return bsearch(&wanted, together->levels, together->level_count, sizeof(wanted), level_compare);
 }
 
-/* Takes what the order wants, or nothing. The lines then show what it met, as they would have alone. */
-static bool levels_take(const struct together *together, struct checkout *checkout,
-                        const struct stock_line *wanted, size_t count)
+/* The lines show what the orders before have left. */
+static void levels_show(const struct together *together, struct checkout *checkout)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct level *level = level_of(together, &wanted[i]);
-        if (level->is_counted && level->left < wanted[i].quantity)
-            return false;
-    }
     for (size_t i = 0; i < checkout->line_count; i++) {
         struct cart_line *line = &checkout->lines[i];
-        const struct stock_line key = {line->product_id, line->variant_id, 0};
-        line->available = level_of(together, &key)->left;
+        line->available = level_of(together, line->product_id, line->variant_id)->left;
     }
-    for (size_t i = 0; i < count; i++) {
-        struct level *level = level_of(together, &wanted[i]);
-        level->left = level->left > wanted[i].quantity ? level->left - wanted[i].quantity : 0;
-    }
-    return true;
 }
 
-/* Whether the checkout can simply be placed: a cart of the caller's, all of it for sale, no limit to count.
- */
-static bool decide(const struct together *together, struct checkout *checkout, struct stock_line **stock,
-                   size_t *stock_count)
+static void levels_take(const struct together *together, const struct stock_line *stock, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct level *level = level_of(together, stock[i].product_id, stock[i].variant_id);
+        level->left = level->left > stock[i].quantity ? level->left - stock[i].quantity : 0;
+    }
+}
+
+enum decision { PLACED, REFUSED, LEFT_ALONE };
+
+/* A cart of the caller's, all of it for sale, no limit to count: placed. What is sold out is refused here,
+ * where a flash sale sends its many that came too late; any other doubt is left to a look at this checkout
+ * alone. */
+static enum decision decide(const struct together *together, struct checkout *checkout,
+                            struct stock_line **stock, size_t *stock_count)
 {
     checkout->settings = together->settings;
-    if (checkout->line_count == 0 || !cart_is_open_to(&checkout->cart, &checkout->request->principal) ||
-        checkout_has_unbuyable_line(checkout) || !checkout_total(checkout))
-        return false;
+    if (checkout->line_count == 0 || !cart_is_open_to(&checkout->cart, &checkout->request->principal))
+        return LEFT_ALONE;
+    levels_show(together, checkout);
+    if (checkout_has_unbuyable_line(checkout)) {
+        checkout->status = checkout_refuse_lines(checkout, NULL);
+        return REFUSED;
+    }
+    if (!checkout_total(checkout))
+        return LEFT_ALONE;
     checkout_order_fill(checkout);
     if (checkout_is_limited(checkout))
-        return false;
+        return LEFT_ALONE;
     *stock_count = checkout_stock_lines(checkout, stock);
-    return levels_take(together, checkout, *stock, *stock_count);
+    levels_take(together, *stock, *stock_count);
+    return PLACED;
 }
 
 /* ---- writing ---- */
@@ -290,10 +294,13 @@ static enum db_result orders_place(struct db *db, struct together *together, enu
     for (size_t i = 0; i < together->count; i++) {
         struct stock_line *stock;
         size_t stock_count;
-        if (!decide(together, together->checkouts[i], &stock, &stock_count))
+        enum decision decision = decide(together, together->checkouts[i], &stock, &stock_count);
+        if (decision == LEFT_ALONE)
+            continue;
+        results[i] = DB_DONE;
+        if (decision == REFUSED)
             continue;
         placed_write(&json, together->checkouts[i], stock, stock_count);
-        results[i] = DB_DONE;
         placed++;
     }
     json_array_end(&json);
@@ -315,6 +322,8 @@ enum db_result checkout_place_together(struct db *db, void **args, enum db_resul
     struct together together = {.arena = arena, .checkouts = checkouts, .count = count};
     together.lists = ARENA_ARRAY(arena, struct cart_line_list, count);
     for (size_t i = 0; i < count; i++) { /* it may run again */
+        response_init(checkouts[i]->response, checkouts[i]->request->arena,
+                      checkouts[i]->request->operation->is_bare);
         checkouts[i]->status = (enum http_status)0;
         checkouts[i]->is_replay = false;
         checkouts[i]->line_count = 0;
