@@ -234,10 +234,10 @@ enum http_status order_get(struct request *request, struct response *response)
 enum http_status order_lookup(struct request *request, struct response *response)
 {
     const struct order_lookup_input *input = request->input;
-    char number[ORDER_NUMBER_LEN] = {0};
+    char number[ORDER_NUMBER_LEN];
     struct order order = {.email = SLICE("")};
-    (void)order_number_parse(input->order_number,
-                             number); /* what is no number is looked up as one that nobody has */
+    if (!order_number_parse(input->order_number, number))
+        memset(number, '?', sizeof(number)); /* what is no number is looked up as one that nobody has */
     enum db_result result =
         order_read_by_number(request->db, request->arena, (struct slice){number, sizeof(number)}, &order);
     if (result == DB_ERROR)
