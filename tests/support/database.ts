@@ -161,6 +161,7 @@ export class SqliteDatabase implements Database {
 
 export class PostgresDatabase implements Database {
     readonly env: Record<string, string>;
+    private tables: string[] | undefined;
 
     /** `env` besides: the Redis of its shop, another way to the database. */
     constructor(readonly url: string, env: Record<string, string> = {}) {
@@ -190,8 +191,9 @@ export class PostgresDatabase implements Database {
     }
 
     fingerprint(): string {
-        const tables = this.query("SELECT format('%I', c.relname) AS name FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY 1");
-        return hash(psql(this.url, tables.map(({ name }) => `SELECT '${name}', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM ${name} t`).join(" UNION ALL ")));
+        this.tables ??= this.query("SELECT format('%I', c.relname) AS name FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY 1")
+            .map(({ name }) => String(name));
+        return hash(psql(this.url, this.tables.map((name) => `SELECT '${name}', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM ${name} t`).join(" UNION ALL ")));
     }
 
     stamp(): string {
