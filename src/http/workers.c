@@ -1,4 +1,5 @@
-/* The worker pool: three queues under one lock. */
+/* The worker pool: three queues under one lock. Whoever became idle last is woken first: while there is
+ * little to do few threads do it, on connections whose caches are warm, and the others sleep. */
 #include "http/workers.h"
 
 #include "base/check.h"
@@ -13,15 +14,23 @@ struct queue {
     struct worker_job *last;
 };
 
+struct worker {
+    struct workers *pool;
+    pthread_t thread;
+    pthread_cond_t work_waits;
+    bool is_idle;
+    struct worker *next_idle;
+};
+
 struct workers {
     struct workers_options options;
     pthread_mutex_t lock;
-    pthread_cond_t work_waits;
     struct queue queues[PRIORITY_COUNT];
+    struct worker *idle; /* the newest first */
     unsigned queued;
     bool is_stopping;
     unsigned started;
-    pthread_t threads[];
+    struct worker list[];
 };
 
 static void queue_push(struct queue *queue, struct worker_job *job)
@@ -70,9 +79,31 @@ static struct worker_job *job_take(struct workers *workers)
     return NULL;
 }
 
+/* With the lock held. */
+static void wake_one(struct workers *workers)
+{
+    struct worker *worker = workers->idle;
+    if (worker == NULL)
+        return;
+    workers->idle = worker->next_idle;
+    worker->is_idle = false;
+    pthread_cond_signal(&worker->work_waits);
+}
+
+static void sleep_until_woken(struct worker *worker)
+{
+    struct workers *workers = worker->pool;
+    worker->is_idle = true;
+    worker->next_idle = workers->idle;
+    workers->idle = worker;
+    while (worker->is_idle)
+        pthread_cond_wait(&worker->work_waits, &workers->lock);
+}
+
 static void *worker_main(void *arg)
 {
-    struct workers *workers = arg;
+    struct worker *worker = arg;
+    struct workers *workers = worker->pool;
     pthread_mutex_lock(&workers->lock);
     for (;;) {
         struct worker_job *job = job_take(workers);
@@ -83,7 +114,7 @@ static void *worker_main(void *arg)
         } else if (workers->is_stopping) {
             break;
         } else {
-            pthread_cond_wait(&workers->work_waits, &workers->lock);
+            sleep_until_woken(worker);
         }
     }
     pthread_mutex_unlock(&workers->lock);
@@ -93,18 +124,21 @@ static void *worker_main(void *arg)
 struct workers *workers_new(const struct workers_options *options)
 {
     CHECK(options->threads > 0 && options->queue_max > 0);
-    struct workers *workers = calloc(1, sizeof(*workers) + options->threads * sizeof(workers->threads[0]));
+    struct workers *workers = calloc(1, sizeof(*workers) + options->threads * sizeof(workers->list[0]));
     CHECK(workers != NULL);
     workers->options = *options;
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_cond_init(&workers->work_waits, NULL);
     for (unsigned i = 0; i < options->threads; i++) {
-        if (pthread_create(&workers->threads[i], NULL, worker_main, workers) != 0) {
+        struct worker *worker = &workers->list[i];
+        worker->pool = workers;
+        pthread_cond_init(&worker->work_waits, NULL);
+        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
+            pthread_cond_destroy(&worker->work_waits);
             workers_free(workers);
             return NULL;
         }
         workers->started++;
-        (void)pthread_setname_np(workers->threads[i], options->name);
+        (void)pthread_setname_np(worker->thread, options->name);
     }
     return workers;
 }
@@ -115,11 +149,13 @@ void workers_free(struct workers *workers)
         return;
     pthread_mutex_lock(&workers->lock);
     workers->is_stopping = true;
-    pthread_cond_broadcast(&workers->work_waits);
+    while (workers->idle != NULL)
+        wake_one(workers);
     pthread_mutex_unlock(&workers->lock);
-    for (unsigned i = 0; i < workers->started; i++)
-        pthread_join(workers->threads[i], NULL);
-    pthread_cond_destroy(&workers->work_waits);
+    for (unsigned i = 0; i < workers->started; i++) {
+        pthread_join(workers->list[i].thread, NULL);
+        pthread_cond_destroy(&workers->list[i].work_waits);
+    }
     pthread_mutex_destroy(&workers->lock);
     free(workers);
 }
@@ -151,7 +187,7 @@ bool workers_submit(struct workers *workers, struct worker_job *job, struct work
     if (is_taken) {
         queue_push(&workers->queues[job->priority], job);
         depth_add(workers, 1);
-        pthread_cond_signal(&workers->work_waits);
+        wake_one(workers);
     }
     pthread_mutex_unlock(&workers->lock);
     return is_taken;
