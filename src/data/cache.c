@@ -554,6 +554,14 @@ bool cache_get_shared(struct cache *cache, struct slice key, struct arena *arena
     return cache->sharing != NULL && cache_sharing_get(cache->sharing, key, arena, value, age_s, ticket);
 }
 
+struct cache_ticket cache_ticket_shared(struct cache *cache, struct arena *arena)
+{
+    struct cache_ticket ticket = cache_ticket(cache);
+    if (cache->sharing != NULL)
+        cache_sharing_ticket(cache->sharing, arena, &ticket);
+    return ticket;
+}
+
 enum cache_tier cache_shared_tier(struct cache *cache)
 {
     if (cache->sharing == NULL)

@@ -41,6 +41,9 @@ enum cache_tier cache_shared_tier(struct cache *cache);
 
 /* Before the read whose result may be put. */
 struct cache_ticket cache_ticket(struct cache *cache);
+/* The same for threads that may wait: with what Redis knows, so that the fill may go there, too. Memory is
+ * the arena's. */
+struct cache_ticket cache_ticket_shared(struct cache *cache, struct arena *arena);
 /* Whether a read with this ticket saw everything that was dropped until now. (A fade is no drop.) */
 bool cache_ticket_is_current(struct cache *cache, struct cache_ticket ticket);
 /* Copies the value into `arena`. False when there is none. *age_s is how long it has been there. */

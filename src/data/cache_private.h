@@ -31,7 +31,7 @@ void memory_set_deaf(struct cache *cache, bool is_deaf);
 struct cache_sharing;
 
 void cache_set_sharing(struct cache *cache, struct cache_sharing *sharing);
-/* None of these blocks but cache_sharing_get and cache_sharing_close. */
+/* None of these blocks but cache_sharing_get, cache_sharing_ticket and cache_sharing_close. */
 void cache_sharing_close(struct cache_sharing *sharing);
 void cache_sharing_drop(struct cache_sharing *sharing, struct slice tag);
 void cache_sharing_fade(struct cache_sharing *sharing, struct slice tag);
@@ -41,6 +41,8 @@ void cache_sharing_fill(struct cache_sharing *sharing, struct cache_ticket ticke
 /* Looks into Redis; on a hit memory has it too. ticket->generation was taken before. */
 bool cache_sharing_get(struct cache_sharing *sharing, struct slice key, struct arena *arena,
                        struct slice *value, int64_t *age_s, struct cache_ticket *ticket);
+/* Adds what Redis knows. */
+void cache_sharing_ticket(struct cache_sharing *sharing, struct arena *arena, struct cache_ticket *ticket);
 bool cache_sharing_is_up(struct cache_sharing *sharing);
 
 /* Redis' pub/sub as a link; its `arg` is freed by unlisten. */
@@ -130,6 +132,8 @@ enum store_found { STORE_HIT, STORE_MISS, STORE_UNKNOWN };
 /* STORE_MISS tells the present version, STORE_UNKNOWN nothing: Redis did not answer. */
 enum store_found store_get(struct redis *redis, struct arena *arena, struct slice key,
                            struct store_entry *entry, struct cache_version *now);
+/* False: Redis did not answer, or has no epoch yet. */
+bool store_version(struct redis *redis, struct arena *arena, struct cache_version *now);
 /* Tags are dropped with a number of their own. False: perhaps not all of them were. */
 bool store_drop(struct redis *redis, struct arena *arena, const struct slice *tags, size_t count);
 /* A new epoch: no entry is good any more. */

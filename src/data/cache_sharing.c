@@ -218,6 +218,16 @@ bool cache_sharing_get(struct cache_sharing *sharing, struct slice key, struct a
     return true;
 }
 
+void cache_sharing_ticket(struct cache_sharing *sharing, struct arena *arena, struct cache_ticket *ticket)
+{
+    struct cache_version now;
+    if (sharing->redis == NULL || !is_trusted(sharing) || !store_version(sharing->redis, arena, &now) ||
+        !is_trusted(sharing))
+        return;
+    ticket->epoch = now.epoch;
+    ticket->drops = now.drops;
+}
+
 /* ---- what others tell ---- */
 
 static void flush_memory(struct cache_sharing *sharing, struct metric *cause)

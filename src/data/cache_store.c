@@ -207,6 +207,14 @@ static bool begin_epoch(struct redis *redis, struct arena *arena, struct cache_v
     return run(redis, arena, commands, 2, replies) && generation_read(&replies[1], now);
 }
 
+bool store_version(struct redis *redis, struct arena *arena, struct cache_version *now)
+{
+    struct slice get[] = {SLICE("HMGET"), GENERATION, SLICE("epoch"), SLICE("drops")};
+    struct redis_command command = {.words = get, .word_count = 4, .key = 1};
+    struct redis_reply reply;
+    return run(redis, arena, &command, 1, &reply) && generation_read(&reply, now);
+}
+
 enum store_found store_get(struct redis *redis, struct arena *arena, struct slice key,
                            struct store_entry *entry, struct cache_version *now)
 {
@@ -366,18 +374,10 @@ static void put_one(struct puts *puts, const struct store_fill *fill, struct sli
         puts_send(puts);
 }
 
-static bool read_generation(struct redis *redis, struct arena *arena, struct cache_version *now)
-{
-    struct slice get[] = {SLICE("HMGET"), GENERATION, SLICE("epoch"), SLICE("drops")};
-    struct redis_command command = {.words = get, .word_count = 4, .key = 1};
-    struct redis_reply reply;
-    return run(redis, arena, &command, 1, &reply) && generation_read(&reply, now);
-}
-
 void store_put(struct redis *redis, struct arena *arena, struct store_fill *first)
 {
     struct cache_version now;
-    bool is_possible = first != NULL && read_generation(redis, arena, &now);
+    bool is_possible = first != NULL && store_version(redis, arena, &now);
     struct puts puts = {.redis = redis, .arena = arena};
     if (is_possible) {
         puts.commands = ARENA_ARRAY(arena, struct redis_command, REDIS_PIPELINE_MAX);

@@ -86,7 +86,7 @@ void redis_parser_open(struct redis_parser *parser)
 {
     *parser = (struct redis_parser){.reader = redisReaderCreateWithFunctions(&functions)};
     CHECK(parser->reader != NULL);
-    redisReaderSetPrivdata(parser->reader, parser);
+    parser->reader->privdata = parser;
 }
 
 void redis_parser_close(struct redis_parser *parser)

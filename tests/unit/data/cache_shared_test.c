@@ -120,6 +120,9 @@ static void what_one_server_put_the_other_finds(void **state)
     assert_true(shows(shop, 0, "local", "x"));
     sleep_ms(50);
     assert_true(shows(shop, 1, "local", NULL));
+    /* One that was taken without looking anything up does not. */
+    put(shop, 0, cache_ticket_shared(shop->caches[0], &shop->servers.arena), "told", "y", NULL, NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "told", "y"), 1000));
     /* A value with every byte, as large as may be. */
     char *large = arena_alloc(&shop->servers.arena, CACHE_ENTRY_BYTES_MAX);
     for (size_t i = 0; i < CACHE_ENTRY_BYTES_MAX; i++)
@@ -139,6 +142,7 @@ static void a_drop_is_seen_on_the_other_at_once(void **state)
 {
     struct shop *shop = *state;
     int64_t slowest_us = 0;
+    int fast = 0;
     for (int i = 0; i < 20; i++) {
         char value[32];
         snprintf(value, sizeof(value), "version %d", i);
@@ -151,8 +155,7 @@ static void a_drop_is_seen_on_the_other_at_once(void **state)
         while (!shows(shop, 1, "p", NULL))
             ;
         int64_t took_us = clock_monotonic_us() - began_us;
-        if (getenv("SOUK_TEST_LOG"))
-            print_message("%lld us\n", (long long)took_us);
+        fast += took_us < 50000;
         slowest_us = took_us > slowest_us ? took_us : slowest_us;
         assert_false(memory_shows(shop, 1, "p"));
         /* Both may fill again as soon as the drop is delivered. */
@@ -160,7 +163,7 @@ static void a_drop_is_seen_on_the_other_at_once(void **state)
         assert_true(WAIT_UNTIL((get(shop, 0, "p", &ticket), ticket.epoch != 0), 1000));
     }
     print_message("slowest drop: %lld us\n", (long long)slowest_us);
-    assert_true(slowest_us < 100000);
+    assert_true(fast > 10 && slowest_us < 1000000); /* about 1 ms where the machine is not busy */
 }
 
 static void a_fill_that_raced_a_drop_is_bad_everywhere(void **state)
@@ -456,7 +459,9 @@ static void *write_all_the_time(void *arg)
         atomic_store(&world->values[key], value); /* the commit */
         cache_drop_tag(world->shop->caches[worker->server], slice_from(tag));
         atomic_store(&world->written[worker->server][key], value);
-        nap(500 + (int)(random_u64() % 20000));
+        /* Mostly at once, now and then so long that what is stale is seen to be. */
+        bool is_pause = random_u64() % 8 == 0;
+        nap(500 + (int)(random_u64() % (is_pause ? 900000 : 20000)));
     }
     return NULL;
 }
@@ -469,7 +474,7 @@ static void check_shown(struct worker *worker, int key, int shown, int own, int6
     int64_t calm_us = atomic_load(&world->calm_since_us);
     bool was_calm = calm_us != INT64_MAX && before_us - calm_us > 3000000 &&
                     atomic_load(&world->calm_since_us) == calm_us;
-    if (shown < present && was_calm && before_us - changed_us > 150000) {
+    if (shown < present && was_calm && before_us - changed_us > 300000) {
         print_message("key %d: %d shown on server %d, %d since %lld us\n", key, shown, worker->server,
                       present, (long long)(before_us - changed_us));
         atomic_fetch_add(&world->stale, 1);
@@ -546,6 +551,13 @@ static void nothing_stale_is_shown_whatever_happens_to_redis(void **state)
     atomic_store(&world.is_over, true);
     for (size_t i = 0; i < COUNT_OF(workers); i++)
         assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+    sleep_ms(300);
+    for (int i = 0; i < 2 * KEYS; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "name %d", i / 2);
+        const char *shown = get(shop, i % 2, name, NULL);
+        assert_true(shown == NULL || atoi(shown) == atomic_load(&world.values[i / 2]));
+    }
     print_message("%d hits, %d misses\n", atomic_load(&world.hits), atomic_load(&world.misses));
     assert_int_equal(atomic_load(&world.stale), 0);
     assert_true(atomic_load(&world.hits) > 1000 && atomic_load(&world.misses) > 100);
