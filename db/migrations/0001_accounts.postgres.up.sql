@@ -92,7 +92,7 @@ CREATE TABLE signing_keys (
     kid text COLLATE "C" NOT NULL PRIMARY KEY,
     state text NOT NULL CHECK (state IN ('next', 'active', 'retired')),
     sealed_private bytea NOT NULL,
-    public_jwk jsonb NOT NULL,
+    public_jwk json NOT NULL,
     created_at timestamptz NOT NULL,
     activated_at timestamptz,
     retired_at timestamptz

@@ -23,11 +23,13 @@
 
 #include <cmocka.h>
 
+struct test_database;
+
 struct test_store {
     char folder[64]; /* of the test, on either engine */
     char path[96];   /* of the file; SQLite's alone */
-    char name[64];   /* of the database; PostgreSQL's alone */
     char url[768];
+    struct test_database *database; /* PostgreSQL's alone */
 };
 
 static inline bool test_is_postgres(void)
@@ -124,28 +126,80 @@ static inline void test_template_make(PGconn *pg, const char *template)
     (void)test_server_run(pg, "SELECT pg_advisory_unlock(1953653108)");
 }
 
-static inline void test_database_make(struct test_store *at, const char *label, bool is_migrated)
+/* The program's databases; a second one of a kind is for tests that open two shops. */
+struct test_database {
+    char name[64]; /* "": not made yet */
+    char url[768];
+    bool is_migrated, is_taken;
+};
+
+static struct test_database test_databases[4];
+
+static inline void test_databases_drop(void)
+{
+    char sql[128];
+    for (size_t i = 0; i < COUNT_OF(test_databases); i++) {
+        PGconn *pg = test_databases[i].name[0] != '\0' ? PQconnectdb(test_server_url()) : NULL;
+        snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)", test_databases[i].name);
+        if (pg != NULL)
+            PQclear(PQexec(pg, sql));
+        PQfinish(pg);
+    }
+}
+
+static inline void test_database_make(struct test_database *database)
 {
     char sql[256], template[64] = "template1";
+    static bool drops_at_exit;
     PGconn *pg = test_server_connect(test_server_url());
-    snprintf(at->name, sizeof(at->name), "souk_%s_%016llx", label, (unsigned long long)random_u64());
-    test_server_url_of(at->name, at->url, sizeof(at->url));
-    if (is_migrated) {
+    if (!drops_at_exit)
+        atexit(test_databases_drop);
+    drops_at_exit = true;
+    snprintf(database->name, sizeof(database->name), "souk_unit_%016llx", (unsigned long long)random_u64());
+    test_server_url_of(database->name, database->url, sizeof(database->url));
+    if (database->is_migrated) {
         test_template_name(template);
         test_template_make(pg, template);
     }
-    snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE %s", at->name, template);
+    snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE %s", database->name, template);
     (void)test_server_run(pg, sql);
     PQfinish(pg);
 }
 
-static inline void test_database_drop(const struct test_store *at)
+/* The shop's own tables have comments; one without is a test's. Few rows are deleted sooner than a table is
+ * truncated. */
+#define TEST_TABLES                                                                                          \
+    " SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"        \
+    " AND c.relname <> 'schema_migrations' AND obj_description(c.oid) IS"
+
+/* As it was when it was made. */
+static inline void test_database_empty(const struct test_database *database)
 {
-    char sql[256];
-    PGconn *pg = test_server_connect(test_server_url());
-    snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)", at->name);
-    (void)test_server_run(pg, sql);
+    PGconn *pg = test_server_connect(database->url);
+    const char *rows =
+        "SET session_replication_role = replica; DO $$ DECLARE t regclass; BEGIN"
+        " FOR t IN" TEST_TABLES " NULL LOOP EXECUTE format('DROP TABLE %s CASCADE', t); END LOOP;"
+        " FOR t IN" TEST_TABLES " NOT NULL LOOP EXECUTE format('DELETE FROM %s', t); END LOOP;"
+        " FOR t IN SELECT oid FROM pg_class WHERE relkind = 'S' LOOP PERFORM setval(t, 1, false); END LOOP;"
+        " INSERT INTO shop_settings (id) VALUES (1); END $$";
+    (void)test_server_run(pg,
+                          database->is_migrated ? rows : "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     PQfinish(pg);
+}
+
+static inline void test_database_take(struct test_store *at, bool is_migrated)
+{
+    struct test_database *database = test_databases;
+    while (database->is_taken || (database->name[0] != '\0' && database->is_migrated != is_migrated))
+        assert_true(++database < test_databases + COUNT_OF(test_databases));
+    database->is_taken = true;
+    database->is_migrated = is_migrated;
+    if (database->name[0] == '\0')
+        test_database_make(database);
+    else
+        test_database_empty(database);
+    at->database = database;
+    snprintf(at->url, sizeof(at->url), "%s", database->url);
 }
 
 /* ---- either ---- */
@@ -154,13 +208,13 @@ static inline void test_database_drop(const struct test_store *at)
  * libsodium and the log. */
 static inline void test_store_make(struct test_store *at, const char *label, bool is_migrated)
 {
-    *at = (struct test_store){.name = ""};
+    *at = (struct test_store){.database = NULL};
     crypto_start();
     log_start(getenv("SOUK_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
     snprintf(at->folder, sizeof(at->folder), "/tmp/souk-%s-XXXXXX", label);
     assert_non_null(mkdtemp(at->folder));
     if (test_is_postgres()) {
-        test_database_make(at, label, is_migrated);
+        test_database_take(at, is_migrated);
         return;
     }
     snprintf(at->path, sizeof(at->path), "%s/souk.db", at->folder);
@@ -189,10 +243,17 @@ static inline int test_store_unlink(const char *path, const struct stat *status,
 /* After the store on it was closed. */
 static inline void test_store_remove(const struct test_store *at)
 {
-    if (at->name[0] != '\0')
-        test_database_drop(at);
+    if (at->database != NULL)
+        at->database->is_taken = false;
     assert_int_equal(nftw(at->folder, test_store_unlink, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
+
+/* The text of a test's statement for both engines, which differ in one place. */
+#define TEST_SQL(before, sqlite, postgres, after)                                                            \
+    .sql = before sqlite after, .sql_postgres = before postgres after
+/* Two moments, or one, that do not matter, at the end of what is inserted. */
+#define TEST_TIMES(before) TEST_SQL(before, "1, 1)", "to_timestamp(1), to_timestamp(1))", "")
+#define TEST_TIME(before) TEST_SQL(before, "1)", "to_timestamp(1))", "")
 
 /* A statement without rows, in a transaction of its own. */
 struct test_write {

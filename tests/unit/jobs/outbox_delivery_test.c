@@ -102,8 +102,8 @@ static void test_order_mail(void **state)
 }
 
 DB_STATEMENT(TEST_USER) = {
-    .sql = "INSERT INTO users (id, email, email_folded, first_name, created_at, updated_at)"
-           " VALUES ($1, 'bob@example.com', 'bob@example.com', 'Bob', 1, 1)",
+    TEST_TIMES("INSERT INTO users (id, email, email_folded, first_name, created_at, updated_at)"
+               " VALUES ($1, 'bob@example.com', 'bob@example.com', 'Bob', "),
     .params = {DB_UUID},
 };
 DB_STATEMENT(TEST_USER_DELETE) = {
@@ -282,7 +282,8 @@ static void test_lease_keeps_others_out(void **state)
 }
 
 DB_STATEMENT(TEST_STEAL) = {
-    .sql = "UPDATE outbox SET attempts = attempts + 1, due_at = 4102444800000 WHERE id = 1",
+    TEST_SQL("UPDATE outbox SET attempts = attempts + 1, due_at = ", "4102444800000",
+             "to_timestamp(4102444800)", " WHERE id = 1"),
 };
 
 static void steal(struct bench *bench)

@@ -80,8 +80,8 @@ static void test_stops_between_batches(void **state)
 /* ---- the outbox ---- */
 
 DB_STATEMENT(SETTLED_INSERT) = {
-    .sql = "INSERT INTO outbox (id, topic, payload, created_at, due_at, delivered_at)"
-           " VALUES ($1, 'order.placed', '{}', 1, $2, $3)",
+    TEST_TIME("INSERT INTO outbox (id, topic, payload, due_at, delivered_at, created_at)"
+              " VALUES ($1, 'order.placed', '{}', $2, $3, "),
     .params = {DB_INT, DB_TIME, DB_TIME},
 };
 DB_STATEMENT(OUTBOX_IDS) = {.sql = "SELECT SUM(id) FROM outbox", .columns = {DB_INT}};
@@ -102,8 +102,9 @@ static void test_outbox(void **state)
 /* ---- signing keys ---- */
 
 DB_STATEMENT(KEY_INSERT) = {
-    .sql = "INSERT INTO signing_keys (kid, state, sealed_private, public_jwk, created_at, retired_at)"
-           " VALUES ($1, $2, X'00', '{}', 1, $3)",
+    TEST_SQL("INSERT INTO signing_keys (kid, state, retired_at, public_jwk, sealed_private, created_at)"
+             " VALUES ($1, $2, $3, '{}', ",
+             "X'00', 1", "decode('00', 'hex'), to_timestamp(1)", ")"),
     .params = {DB_TEXT, DB_TEXT, DB_TIME},
 };
 DB_STATEMENT(KEY_COUNT) = {.sql = "SELECT COUNT(*) FROM signing_keys WHERE kid = 'gone'",
@@ -137,9 +138,9 @@ DB_STATEMENT(CART_INSERT) = {
     .params = {DB_INT, DB_UUID, DB_UUID, DB_TEXT, DB_TIME, DB_TIME},
 };
 DB_STATEMENT(CART_LINE_INSERT) = {
-    .sql =
+    TEST_TIME(
         "INSERT INTO cart_lines (cart_id, id, product_id, variant_id, quantity, unit_price_minor, name, sku, created_at)"
-        " VALUES ($1, $1, $1, $1, 1, 1, '', '', 1)",
+        " VALUES ($1, $1, $1, $1, 1, 1, '', '', "),
     .params = {DB_UUID},
 };
 DB_STATEMENT(CART_NUMBERS) = {.sql = "SELECT COALESCE(SUM(number), 0) FROM carts", .columns = {DB_INT}};

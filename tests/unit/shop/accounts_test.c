@@ -275,23 +275,23 @@ static void test_an_old_hash_is_renewed_by_a_login(void **state)
 /* ---- carts ---- */
 
 DB_STATEMENT(PRODUCT_MAKE) = {
-    .sql = "INSERT INTO products (id, name, name_sort, slug, price_minor, created_at, updated_at)"
-           " VALUES ($1, 'P', 'p', $2, 100, 1, 1)",
+    TEST_TIMES("INSERT INTO products (id, name, name_sort, slug, price_minor, created_at, updated_at)"
+               " VALUES ($1, 'P', 'p', $2, 100, "),
     .params = {DB_UUID, DB_TEXT},
 };
 DB_STATEMENT(VARIANT_MAKE) = {
-    .sql = "INSERT INTO variants (id, product_id, position, sku, price_minor, created_at, updated_at)"
-           " VALUES ($1, $2, 0, $3, 100, 1, 1)",
+    TEST_TIMES("INSERT INTO variants (id, product_id, position, sku, price_minor, created_at, updated_at)"
+               " VALUES ($1, $2, 0, $3, 100, "),
     .params = {DB_UUID, DB_UUID, DB_TEXT},
 };
 DB_STATEMENT(GUEST_CART) = {
-    .sql = "INSERT INTO carts (id, created_at, updated_at) VALUES ($1, 1, 1)",
+    TEST_TIMES("INSERT INTO carts (id, created_at, updated_at) VALUES ($1, "),
     .params = {DB_UUID},
 };
 DB_STATEMENT(GUEST_LINE) = {
-    .sql =
+    TEST_TIME(
         "INSERT INTO cart_lines (cart_id, id, product_id, variant_id, quantity, unit_price_minor, name, sku,"
-        " created_at) VALUES ($1, $2, $3, $4, $5, 100, 'P', 'S', 1)",
+        " created_at) VALUES ($1, $2, $3, $4, $5, 100, 'P', 'S', "),
     .params = {DB_UUID, DB_UUID, DB_UUID, DB_UUID, DB_INT},
 };
 DB_STATEMENT(QUANTITY_OF_USER) = {
@@ -374,7 +374,8 @@ static void test_a_login_takes_the_guests_cart_along(void **state)
 /* ---- refreshing ---- */
 
 DB_STATEMENT(TOKENS_AGE) = {
-    .sql = "UPDATE refresh_tokens SET used_at = used_at - 60000 WHERE used_at IS NOT NULL",
+    TEST_SQL("UPDATE refresh_tokens SET used_at = used_at - ", "60000", "interval '1 minute'",
+             " WHERE used_at IS NOT NULL"),
 };
 DB_STATEMENT(SESSIONS_LIVE) = {
     .sql = "SELECT COUNT(*) FROM sessions WHERE user_id = $1 AND revoked_at IS NULL",

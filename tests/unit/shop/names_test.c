@@ -16,8 +16,8 @@ DB_STATEMENT(SLUG_IS_TAKEN) = {
 };
 
 DB_STATEMENT(SLUG_TAKE) = {
-    .sql =
-        "INSERT INTO categories (id, name, name_sort, slug, created_at, updated_at) VALUES ($1, $2, $2, $2, 0, 0)",
+    TEST_TIMES(
+        "INSERT INTO categories (id, name, name_sort, slug, created_at, updated_at) VALUES ($1, $2, $2, $2, "),
     .params = {DB_UUID, DB_TEXT},
 };
 

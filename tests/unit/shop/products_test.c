@@ -285,6 +285,7 @@ static void test_variants_only_change_places(void **state)
 
 DB_STATEMENT(HITS) = {
     .sql = "SELECT count(*) FROM product_search WHERE product_search MATCH $1",
+    .sql_postgres = "SELECT count(*) FROM product_search WHERE words @@ $1::tsquery",
     .params = {DB_TEXT},
     .columns = {DB_INT},
 };

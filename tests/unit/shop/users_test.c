@@ -229,7 +229,7 @@ static void test_an_account_is_its_owners_and_staffs_to_read(void **state)
 /* ---- deleting ---- */
 
 DB_STATEMENT(CART_OF) = {
-    .sql = "INSERT INTO carts (id, user_id, status, created_at, updated_at) VALUES ($1, $2, $3, 1, 1)",
+    TEST_TIMES("INSERT INTO carts (id, user_id, status, created_at, updated_at) VALUES ($1, $2, $3, "),
     .params = {DB_UUID, DB_UUID, DB_TEXT},
 };
 DB_STATEMENT(CARTS_LEFT) = {
