@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "data/cache.h"
 
 #define NODES 6
 #define KEYS 300
@@ -69,6 +70,17 @@ static bool tell(struct servers *servers, const struct server *server, const cha
     return run_program(servers, words);
 }
 
+/* All slots are served, and each master has its replica. */
+static void wait_for_cluster(struct servers *servers)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        assert_true(WAIT_UNTIL(tell(servers, &servers->list[i], "cluster info | grep -q state:ok"), 20000));
+        assert_true(WAIT_UNTIL(tell(servers, &servers->list[i],
+                                    "info replication | grep -qE 'master_link_status:up|state=online'"),
+                               20000));
+    }
+}
+
 static int begin(void **state)
 {
     struct servers *servers = calloc(1, sizeof(*servers));
@@ -86,12 +98,7 @@ static int begin(void **state)
     words[count++] = "1";
     words[count++] = "--cluster-yes";
     assert_true(run_program(servers, words));
-    for (size_t i = 0; i < NODES; i++) {
-        assert_true(WAIT_UNTIL(tell(servers, &servers->list[i], "cluster info | grep -q state:ok"), 20000));
-        assert_true(WAIT_UNTIL(tell(servers, &servers->list[i],
-                                    "info replication | grep -qE 'master_link_status:up|state=online'"),
-                               20000));
-    }
+    wait_for_cluster(servers);
     *state = servers;
     return 0;
 }
@@ -277,15 +284,103 @@ static void a_dead_master_is_survived(void **state)
     redis_unsubscribe(subscription);
     redis_free(redis);
     server_start(servers, master);
+    wait_for_cluster(servers);
+}
+
+/* ---- the cache of two servers on it ---- */
+
+struct pair {
+    struct redis *clients[2];
+    struct cache *caches[2];
+    struct arena *arena;
+};
+
+static bool pair_is_up(struct pair *pair)
+{
+    return cache_shared_tier(pair->caches[0]) == CACHE_TIER_UP &&
+           cache_shared_tier(pair->caches[1]) == CACHE_TIER_UP;
+}
+
+static bool finds(struct pair *pair, int server, const char *key, struct cache_ticket *ticket)
+{
+    struct slice value;
+    int64_t age_s;
+    return cache_get_shared(pair->caches[server], slice_from(key), pair->arena, &value, &age_s, ticket);
+}
+
+#define ENTRIES 30
+
+/* How many of the entries are filled at server 0 and found at server 1. */
+static int fill_and_find(struct pair *pair, const char *round)
+{
+    struct cache_ticket ticket;
+    struct slice tags[2] = {SLICE("products")};
+    int found = 0;
+    char key[32];
+    for (int i = 0; i < ENTRIES; i++) {
+        snprintf(key, sizeof(key), "%s %d", round, i);
+        tags[1] = arena_format(pair->arena, "product:%d", i);
+        if (!finds(pair, 0, key, &ticket))
+            cache_put(pair->caches[0], ticket, slice_from(key), SLICE("value"), tags, 2, 60);
+    }
+    for (int i = 0; i < ENTRIES; i++) {
+        snprintf(key, sizeof(key), "%s %d", round, i);
+        found += WAIT_UNTIL(finds(pair, 1, key, &ticket), 200);
+    }
+    return found;
+}
+
+/* A drop while a master is dead: what it had is told as soon as its replica has taken over, to the memories
+ * at once; what was in Redis before is trusted by nobody after. */
+static void the_cache_survives_a_dead_master(void **state)
+{
+    struct servers *servers = *state;
+    struct pair pair = {.arena = &servers->arena};
+    struct cache_ticket ticket;
+    for (int i = 0; i < 2; i++) {
+        pair.clients[i] = cluster_open(servers, 500);
+        pair.caches[i] = cache_new((size_t)8 << 20);
+        cache_share(pair.caches[i], pair.clients[i]);
+    }
+    assert_true(WAIT_UNTIL(pair_is_up(&pair), 20000));
+    sleep_ms(500);
+    assert_int_equal(fill_and_find(&pair, "before"), ENTRIES);
+    struct server *master = NULL;
+    for (size_t i = 0; i < NODES && master == NULL; i++)
+        if (servers->list[i].pid != 0 && tell(servers, &servers->list[i], "role | head -1 | grep -q master"))
+            master = &servers->list[i];
+    assert_non_null(master);
+    server_kill(master);
+    cache_drop_tag(pair.caches[0], SLICE("products"));
+    /* The other's memory hears of it over the nodes that live, or is deaf and flushed. */
+    assert_true(WAIT_UNTIL(!finds(&pair, 1, "before 3", &ticket), 3000));
+    for (int i = 0; i < 200; i++) {
+        for (int entry = 0; entry < ENTRIES; entry += 7) {
+            char key[32];
+            snprintf(key, sizeof(key), "before %d", entry);
+            assert_false(finds(&pair, 0, key, &ticket));
+        }
+        sleep_ms(20);
+    }
+    assert_true(WAIT_UNTIL(pair_is_up(&pair), 20000));
+    sleep_ms(1500); /* new epochs are made */
+    assert_int_equal(fill_and_find(&pair, "after"), ENTRIES);
+    assert_false(finds(&pair, 1, "before 3", &ticket));
+    cache_drop_tag(pair.caches[1], SLICE("products"));
+    assert_true(WAIT_UNTIL(!finds(&pair, 0, "after 3", &ticket), 1000));
+    for (int i = 0; i < 2; i++) {
+        cache_free(pair.caches[i]);
+        redis_free(pair.clients[i]);
+    }
+    server_start(servers, master);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_go_to_their_nodes),
-        cmocka_unit_test(moved_slots_are_followed),
-        cmocka_unit_test(a_promoted_replica_is_found),
-        cmocka_unit_test(a_dead_master_is_survived),
+        cmocka_unit_test(keys_go_to_their_nodes),           cmocka_unit_test(moved_slots_are_followed),
+        cmocka_unit_test(a_promoted_replica_is_found),      cmocka_unit_test(a_dead_master_is_survived),
+        cmocka_unit_test(the_cache_survives_a_dead_master),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
