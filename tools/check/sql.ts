@@ -365,7 +365,7 @@ function typeOf(value: Token[]): string | null {
 
 if (isMain(import.meta.url)) {
     // data/ below the seam speaks to the engines by itself.
-    const files = filesUnder("src", /\.[ch]$/).filter((file) => !/^src\/(base|contract|api)\/|^src\/data\/(sqlite|migrations|db|lane|checkpoint|backup)/.test(file));
+    const files = filesUnder("src", /\.[ch]$/).filter((file) => !/^src\/(base|contract|api)\/|^src\/data\/(sqlite|postgres|migrations|db|lane|checkpoint|backup)/.test(file));
     const sources = files.map(readSource);
     const shared = new Map(sources.filter((source) => source.file.endsWith(".h")).flatMap((source) => [...source.macros]));
     report(sources.flatMap((source) => new SqlChecker(source, shared).check()), `${files.length} files`);
