@@ -40,6 +40,7 @@ static bool open_services(struct running *running)
         return refuse(running, complaint);
     if (running->config.cache_bytes > 0)
         services->cache = cache_new((size_t)running->config.cache_bytes);
+    cli_cache_connect(services);
     return store_replicas_start(services->store, services->cache) ||
            refuse(running, SLICE("the system gives no threads to watch the replicas"));
 }

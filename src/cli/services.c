@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "cli/context.h"
+#include "data/cache_link.h"
 #include "data/migrations.h"
 
 #include <pthread.h>
@@ -44,6 +45,17 @@ bool cli_services_open(const struct args *args, struct config *config, struct se
     key_derive(config->secret, "cursor", services->cursor_key);
     key_derive(config->secret, "seal", services->seal_key);
     return true;
+}
+
+void cli_cache_connect(struct services *services)
+{
+    struct cache_link link;
+    if (services->cache == NULL)
+        return;
+    if (services->redis != NULL)
+        cache_share(services->cache, services->redis);
+    else if (store_cache_link(services->store, &link))
+        cache_connect(services->cache, &link);
 }
 
 void cli_services_close(struct services *services)

@@ -14,5 +14,7 @@ void cli_claim_signals(sigset_t *ends);
  * SOUK_MIGRATE says) and derives the keys of SOUK_SECRET. The key ring and the cache stay NULL. Says on
  * standard error what is wrong. Whatever it returns, cli_services_close. */
 bool cli_services_open(const struct args *args, struct config *config, struct services *services);
+/* Lets the cache hear of what other servers of the shop change: by Redis, else by the database. */
+void cli_cache_connect(struct services *services);
 /* Frees what is in there, the key ring and the cache too. */
 void cli_services_close(struct services *services);

@@ -308,6 +308,11 @@ struct db *store_read_connection(struct store *store, struct db **kept, struct c
     return store->driver->read_connection(store, kept, ticket);
 }
 
+bool store_cache_link(struct store *store, struct cache_link *link)
+{
+    return store->driver->cache_link != NULL && store->driver->cache_link(store, link);
+}
+
 bool store_replicas_start(struct store *store, struct cache *cache)
 {
     return store->driver->replicas_start == NULL || store->driver->replicas_start(store, cache);

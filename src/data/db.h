@@ -273,6 +273,15 @@ bool store_replicas_start(struct store *store, struct cache *cache);
  * time, or when nothing was started. */
 void store_replicas_stop(struct store *store);
 
+/* ---- what servers of one database tell each other ---- */
+
+struct cache_link;
+
+/* The database's own way to carry the drops of caches (data/cache_link.h); it must be given to a cache, which
+ * ends it, before store_close. False where nobody else can have the database open for long, or has no such
+ * way (SQLite). */
+bool store_cache_link(struct store *store, struct cache_link *link);
+
 /* ---- the write lane ---- */
 
 /* A write that runs whole inside a transaction and is answered when it is durable. The lane gathers what

@@ -67,6 +67,7 @@ struct db_driver {
     struct db *(*read_connection)(struct store *store, struct db **kept, struct cache_ticket *ticket);
     bool (*replicas_start)(struct store *store, struct cache *cache);
     void (*replicas_stop)(struct store *store); /* NULL, as the two above: there are none */
+    bool (*cache_link)(struct store *store, struct cache_link *link); /* NULL: none */
     size_t (*wal_bytes)(const struct store *store);
     bool (*submit)(struct store *store, struct lane_job *job);
 

@@ -188,10 +188,18 @@ bool postgres_replicas_start(struct store *store, struct cache *cache);
 void postgres_replicas_stop(struct store *store);
 struct db *postgres_read_connection(struct store *store, struct db **kept, struct cache_ticket *ticket);
 
+/* ---- postgres_notify.c ---- */
+
+bool postgres_cache_link(struct store *store, struct cache_link *link);
+
 /* ---- postgres_store.c ---- */
 
 void postgres_server_init(struct postgres_server *server, struct slice url, const char *session_attributes,
                           const struct store_options *options);
+/* The same server for threads of our own, whose failures hold up nobody: with a breaker of its own, and
+ * timeout_ms at most. */
+void postgres_server_copy(struct postgres_server *server, const struct postgres_server *other,
+                          int64_t timeout_ms);
 void postgres_server_release(struct postgres_server *server);
 
 struct postgres_store {

@@ -27,11 +27,24 @@
 #define ROUND_US_MIN INT64_C(5000)     /* ... but never more often */
 #define SILENCE_US_MAX INT64_C(700000) /* what has not answered for so long is taken for lost */
 #define WATCH_TIMEOUT_MS 1000          /* of a question about where a server is */
-#define WAL_PAGE_BYTES 8192            /* the log's pages, ... */
-#define WAL_PAGE_HEADER_BYTES 24       /* ... and what each begins with */
+#define WATCH_ARENA_BYTES ((size_t)16 << 20)
+#define WAL_PAGE_BYTES 8192      /* the log's pages, ... */
+#define WAL_PAGE_HEADER_BYTES 24 /* ... and what each begins with */
 
 /* Reading waits for a replica no longer than a snapshot may live on SQLite; then the primary answers. */
 #define REPLICA_TIMEOUT_MS READ_TRANSACTION_MS_MAX
+
+/* What is inserted, not only what is written: a commit need not wait for the disk (synchronous_commit). */
+DB_STATEMENT(PRIMARY_POSITION) = {
+    .sql_postgres = "SELECT pg_current_wal_insert_lsn() - pg_lsn '0/0',"
+                    " substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
+    .columns = {DB_INT, DB_TEXT},
+};
+DB_STATEMENT(REPLICA_POSITION) = {
+    .sql_postgres = "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() - pg_lsn '0/0',"
+                    " (SELECT received_tli FROM pg_stat_wal_receiver)",
+    .columns = {DB_BOOL, DB_INT, DB_INT},
+};
 
 /* Where the primary was, and what the cache had been told before. */
 struct sample {
@@ -183,35 +196,22 @@ static void want_sample(struct postgres_replicas *all)
 
 /* ---- the primary's watcher ---- */
 
-/* Asks one row. False when the server did not answer. */
-static bool ask(struct postgres_connection *connection, struct db_built *built, struct db_rows **rows)
-{
-    *rows = db_query_built(&connection->base, built);
-    return db_next(*rows) == DB_ROW;
-}
-
 /* An empty page counts its header as written before anybody can have replayed it. */
 static int64_t without_page_header(int64_t position)
 {
     return position % WAL_PAGE_BYTES == WAL_PAGE_HEADER_BYTES ? position - WAL_PAGE_HEADER_BYTES : position;
 }
 
-/* What is inserted, not only what is written: a commit need not wait for the disk (synchronous_commit). */
-static void take_sample(struct postgres_replicas *all, struct postgres_connection *connection)
+static void take_sample(struct postgres_replicas *all, struct postgres_connection *connection,
+                        struct arena *arena)
 {
-    static const enum db_type columns[] = {DB_INT, DB_TEXT, DB_END};
-    struct db_built built;
-    struct db_rows *rows;
-    db_built_init(&built, columns);
-    db_built_add(&built,
-                 SQL("SELECT pg_current_wal_insert_lsn() - pg_lsn '0/0',"
-                     " substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"),
-                 DB_NO_ARGS);
     struct sample sample = {0};
+    arena_reset(arena);
     if (all->cache != NULL)
-        sample.ticket = cache_ticket(all->cache);
+        sample.ticket = cache_ticket_shared(all->cache, arena);
     sample.taken_us = clock_monotonic_us();
-    bool is_known = ask(connection, &built, &rows);
+    struct db_rows *rows = db_query(&connection->base, &PRIMARY_POSITION, DB_NO_ARGS);
+    bool is_known = db_next(rows) == DB_ROW;
     int64_t timeline = 0;
     if (is_known) {
         char digits[9] = "";
@@ -233,9 +233,12 @@ static void *watch_primary(void *arg)
 {
     struct postgres_replicas *all = arg;
     struct postgres_connection *connection = postgres_connection_new(all->store, &all->primary);
+    struct arena arena; /* for what Redis answers */
+    CHECK(arena_init(&arena, WATCH_ARENA_BYTES));
     do
-        take_sample(all, connection);
+        take_sample(all, connection, &arena);
     while (wait_for_turn(all));
+    arena_release(&arena);
     postgres_connection_free(connection);
     return NULL;
 }
@@ -252,15 +255,8 @@ struct answer {
 
 static bool ask_replica(struct postgres_connection *connection, struct answer *answer)
 {
-    static const enum db_type columns[] = {DB_BOOL, DB_INT, DB_INT, DB_END};
-    struct db_built built;
-    struct db_rows *rows;
-    db_built_init(&built, columns);
-    db_built_add(&built,
-                 SQL("SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() - pg_lsn '0/0',"
-                     " (SELECT received_tli FROM pg_stat_wal_receiver)"),
-                 DB_NO_ARGS);
-    if (!ask(connection, &built, &rows))
+    struct db_rows *rows = db_query(&connection->base, &REPLICA_POSITION, DB_NO_ARGS);
+    if (db_next(rows) != DB_ROW)
         return false;
     *answer = (struct answer){.is_replica = db_get_bool(rows, 0),
                               .position = db_get_int(rows, 1),
@@ -485,10 +481,7 @@ static void init(struct postgres_replicas *all, struct postgres_store *store,
         all->round_us = ROUND_US_MAX;
     if (all->round_us < ROUND_US_MIN)
         all->round_us = ROUND_US_MIN;
-    postgres_server_init(&all->primary, options->url, store->primary.session_attributes, options);
-    all->primary.is_optional = true;
-    if (all->primary.timeout_ms > WATCH_TIMEOUT_MS)
-        all->primary.timeout_ms = WATCH_TIMEOUT_MS;
+    postgres_server_copy(&all->primary, &store->primary, WATCH_TIMEOUT_MS);
 }
 
 static size_t count_urls(struct slice list)

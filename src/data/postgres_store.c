@@ -14,6 +14,17 @@ void postgres_server_init(struct postgres_server *server, struct slice url, cons
     server->is_prepared = !options->is_unprepared;
 }
 
+void postgres_server_copy(struct postgres_server *server, const struct postgres_server *other,
+                          int64_t timeout_ms)
+{
+    server->url = strdup(other->url);
+    CHECK(server->url != NULL);
+    server->session_attributes = other->session_attributes;
+    server->timeout_ms = other->timeout_ms < timeout_ms ? other->timeout_ms : timeout_ms;
+    server->is_prepared = other->is_prepared;
+    server->is_optional = true;
+}
+
 void postgres_server_release(struct postgres_server *server)
 {
     free((char *)(uintptr_t)server->url);
@@ -126,6 +137,7 @@ const struct db_driver postgres_driver = {
     .disconnect = postgres_store_disconnect,
     .is_ready = postgres_store_is_ready,
     .read_connection = postgres_read_connection,
+    .cache_link = postgres_cache_link,
     .replicas_start = postgres_replicas_start,
     .replicas_stop = postgres_replicas_stop,
     .wal_bytes = postgres_store_wal_bytes,
