@@ -14,7 +14,7 @@
 
 #define SQLITE_SCHEME "sqlite:"
 #define TIMEOUT_MS 60000 /* for a statement: of a large shop the counting alone takes a while */
-#define BAR_CELLS 20
+#define BAR_CELLS 16
 #define BAR_EVERY_US 100000
 #define LINE_EVERY_US 5000000 /* where nobody watches */
 
@@ -59,10 +59,10 @@ static void draw(const struct progress *progress, const char *table, int64_t don
         fflush(stdout);
         return;
     }
-    printf("\r%-9s [", progress->what);
+    printf("\r%-12s [", progress->what); /* 77 columns in all */
     for (int i = 0; i < BAR_CELLS; i++)
         putchar(i < percent * BAR_CELLS / 100 ? '#' : '.');
-    printf("] %3d %% %7.0f/s %3lld:%02lld left %-20.20s", percent, rate, left_s / 60, left_s % 60, table);
+    printf("] %3d %% %7.0f/s %3lld:%02lld left %-17.17s", percent, rate, left_s / 60, left_s % 60, table);
     fflush(stdout);
 }
 
