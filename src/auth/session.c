@@ -60,10 +60,10 @@ DB_STATEMENT(SESSIONS_REVOKE_OF_USER) = {
 };
 DB_STATEMENT(SESSION_CHECK) = {
     .sql =
-        "SELECT u.role FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.revoked_at IS NULL "
-        "AND s.expires_at > $2 AND u.status = 'active' AND u.deleted_at IS NULL",
+        "SELECT u.role, u.id, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 "
+        "AND s.revoked_at IS NULL AND s.expires_at > $2 AND u.status = 'active' AND u.deleted_at IS NULL",
     .params = {DB_UUID, DB_TIME},
-    .columns = {DB_TEXT},
+    .columns = {DB_TEXT, DB_UUID, DB_TIME},
 };
 DB_STATEMENT(TOKENS_PURGE) = {
     .sql = "DELETE FROM refresh_tokens WHERE token_hash IN "
@@ -234,6 +234,7 @@ enum db_result session_refresh(struct db *db, struct arena *arena, struct slice 
         return refresh_grant(db, arena, &presented, now_ms, lifetime_seconds, grant);
     case REFRESH_REUSED:
         log_message(LOG_WARN, "a refresh token was used twice: its session is revoked");
+        *grant = (struct session_grant){.session_id = presented.session_id};
         return session_revoke(db, presented.session_id, now_ms);
     case REFRESH_UNKNOWN:
     case REFRESH_EXPIRED:
@@ -269,16 +270,93 @@ enum db_result sessions_revoke_of_user(struct db *db, struct uuid user_id, struc
     return db_run(db, &SESSIONS_REVOKE_OF_USER, DB_ARGS(db_uuid(user_id), db_uuid(keep), db_time(now_ms)));
 }
 
-enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms, enum role *role)
+/* What a session is good for, as of now. */
+struct standing {
+    struct uuid user_id;
+    int64_t expires_at_ms;
+    enum role role;
+};
+
+static enum db_result standing_read(struct db *db, struct uuid session_id, int64_t now_ms,
+                                    struct standing *standing)
 {
     struct db_rows *rows = db_query(db, &SESSION_CHECK, DB_ARGS(db_uuid(session_id), db_time(now_ms)));
     enum db_result result = db_next(rows);
-    if (result == DB_ROW) {
-        bool known = role_parse(db_get_text(rows, 0), role);
-        db_close(rows);
-        return known ? DB_ROW : DB_DONE; /* a role of a newer version grants nothing here */
-    }
+    if (result != DB_ROW)
+        return result;
+    *standing = (struct standing){.user_id = db_get_uuid(rows, 1), .expires_at_ms = db_get_time(rows, 2)};
+    bool known = role_parse(db_get_text(rows, 0), &standing->role);
+    db_close(rows);
+    return known ? DB_ROW : DB_DONE; /* a role of a newer version grants nothing here */
+}
+
+enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms, enum role *role)
+{
+    struct standing standing;
+    enum db_result result = standing_read(db, session_id, now_ms, &standing);
+    if (result == DB_ROW)
+        *role = standing.role;
     return result;
+}
+
+/* ---- the same, remembered ---- */
+
+static struct slice id_text(struct arena *arena, const char *kind, struct uuid id)
+{
+    char text[UUID_TEXT_LEN];
+    uuid_format(id, text);
+    return arena_format(arena, "%s:%.*s", kind, UUID_TEXT_LEN, text);
+}
+
+/* "role user-id expiry": other versions of souk read it too. */
+static struct slice standing_pack(struct arena *arena, const struct standing *standing)
+{
+    char user[UUID_TEXT_LEN];
+    uuid_format(standing->user_id, user);
+    return arena_format(arena, "%s %.*s %lld", role_name(standing->role), UUID_TEXT_LEN, user,
+                        (long long)standing->expires_at_ms);
+}
+
+static bool standing_unpack(struct slice packed, struct standing *standing)
+{
+    struct slice role, user;
+    long long expires_at_ms;
+    if (!slice_split(&packed, ' ', &role) || !slice_split(&packed, ' ', &user) || slice_is_absent(packed) ||
+        !role_parse(role, &standing->role) || !uuid_parse(user, &standing->user_id) ||
+        !slice_to_int64(packed, &expires_at_ms))
+        return false;
+    standing->expires_at_ms = expires_at_ms;
+    return true;
+}
+
+static void standing_put(struct cache *cache, struct arena *arena, struct cache_ticket ticket,
+                         struct slice key, const struct standing *standing, int64_t now_ms)
+{
+    int64_t seconds = (standing->expires_at_ms - now_ms) / 1000;
+    const struct slice tags[] = {key, id_text(arena, "user", standing->user_id)};
+    cache_put(cache, ticket, key, standing_pack(arena, standing), tags, COUNT_OF(tags),
+              seconds < SESSION_CACHE_SECONDS ? seconds : SESSION_CACHE_SECONDS);
+}
+
+enum db_result session_check_cached(struct cache *cache, struct db *db, struct arena *arena,
+                                    const struct principal *principal, int64_t now_ms, enum role *role)
+{
+    struct slice key = id_text(arena, "session", principal->session_id); /* and its own tag */
+    struct slice packed;
+    struct standing standing;
+    struct cache_ticket ticket;
+    int64_t age_s;
+    enum db_result result = DB_ROW;
+    bool is_found = cache_get_shared(cache, key, arena, &packed, &age_s, &ticket);
+    if (!is_found || !standing_unpack(packed, &standing) || standing.expires_at_ms <= now_ms) {
+        result = standing_read(db, principal->session_id, now_ms, &standing);
+        if (result == DB_ROW && !is_found) /* what lived longer than it should is about to go by itself */
+            standing_put(cache, arena, ticket, key, &standing, now_ms);
+    }
+    if (result != DB_ROW)
+        return result;
+    *role = standing.role;
+    return uuid_equals(standing.user_id, principal->user_id) ? DB_ROW : DB_DONE;
 }
 
 enum db_result sessions_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted)

@@ -11,11 +11,13 @@
 #pragma once
 
 #include "auth/principal.h"
+#include "data/cache.h"
 #include "data/db.h"
 
 #define SESSION_GRACE_MS 10000
 /* Then the password is asked again, however busy the session. */
 #define SESSION_AGE_SECONDS_MAX (INT64_C(90) * 24 * 3600)
+#define SESSION_CACHE_SECONDS (24 * 3600)
 /* Base64url of 32 bytes. */
 #define REFRESH_TOKEN_TEXT_LEN 43
 
@@ -37,7 +39,7 @@ enum refresh_outcome {
 };
 
 /* DB_DONE with *outcome (and *grant, when granted), or DB_ERROR. REFRESH_REUSED has revoked the session: the
- * caller commits that. */
+ * caller commits that, and drops the tag session:ID of grant->session_id, the one member that is set. */
 enum db_result session_refresh(struct db *db, struct arena *arena, struct slice refresh_token, int64_t now_ms,
                                int64_t lifetime_seconds, enum refresh_outcome *outcome,
                                struct session_grant *grant);
@@ -55,6 +57,14 @@ enum db_result sessions_revoke_of_user(struct db *db, struct uuid user_id, struc
 /* Whether the access tokens of this session are still good, and the user's role as it is now. A point read;
  * asked by the gateway for every authenticated request. DB_ROW good, DB_DONE revoked or gone, DB_ERROR. */
 enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms, enum role *role);
+
+/* The same where the database is on another machine: remembered for up to SESSION_CACHE_SECONDS, never past
+ * the session's end, under the tags session:ID and user:ID. Whoever revokes a session, or changes what its
+ * user may do, drops them. Should a server die between such a commit and its drop, an access token stays good
+ * until it expires by itself; the refresh, which always asks the database, is refused. May wait for Redis.
+ * Also DB_DONE when the session is not this user's. */
+enum db_result session_check_cached(struct cache *cache, struct db *db, struct arena *arena,
+                                    const struct principal *principal, int64_t now_ms, enum role *role);
 
 /* Deletes up to `limit` expired refresh tokens and sessions; *deleted counts. For the purge job. (A revoked
  * session stays until it would have expired: its tokens are remembered that long.) */

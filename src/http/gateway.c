@@ -261,7 +261,10 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     struct principal principal = {.kind = PRINCIPAL_ANONYMOUS};
     if (token_verify(gateway->services->keys, db, x->arena, token, request->now_ms, &principal) != TOKEN_GOOD)
         return answer_unauthenticated(x, true);
-    switch (session_check(db, principal.session_id, request->now_ms, &principal.role)) {
+    struct cache *cache = services_private_cache(gateway->services);
+    switch (cache != NULL
+                ? session_check_cached(cache, db, x->arena, &principal, request->now_ms, &principal.role)
+                : session_check(db, principal.session_id, request->now_ms, &principal.role)) {
     case DB_ROW:
         break;
     case DB_DONE:

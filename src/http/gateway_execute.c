@@ -200,12 +200,10 @@ static bool has_database(struct exchange *x, struct db *db)
  * queue before, or another server. */
 static bool take_shared(struct exchange *x)
 {
-    struct cache *cache = x->gateway->services->cache;
     struct slice packed;
-    if (x->cache_state != CACHE_MISS)
-        return false;
-    x->cache_ticket = cache_ticket(cache);
-    return cache_get(cache, x->cache_key, x->arena, &packed, &x->cache_age_s) &&
+    return x->cache_state == CACHE_MISS &&
+           cache_get_shared(x->gateway->services->cache, x->cache_key, x->arena, &packed, &x->cache_age_s,
+                            &x->cache_ticket) &&
            gateway_take_cached(x, packed);
 }
 

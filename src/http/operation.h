@@ -49,9 +49,9 @@ struct operation {
     bool accepts_if_match;
     bool reads_replica;
     bool needs_no_database; /* answered from the process itself, also while the database is away */
-    bool is_bare;                                     /* the reply is not wrapped in "data" */
-    bool selects_fields;                              /* has the parameter `fields` */
-    unsigned cache_seconds;                           /* 0: never cached */
+    bool is_bare;           /* the reply is not wrapped in "data" */
+    bool selects_fields;    /* has the parameter `fields` */
+    unsigned cache_seconds; /* 0: never cached */
     const char *cache_tags[OPERATION_CACHE_TAGS_MAX]; /* NULL-terminated unless full */
 };
 

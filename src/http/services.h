@@ -20,3 +20,13 @@ struct services {
     uint8_t seal_key[32];   /* hides what is stored but must be read again */
     int64_t started_at_ms;
 };
+
+/* The cache for what is somebody's own (a session, a cart), which is checked to be theirs at each use: where
+ * the database is on another machine, and the other servers tell this one of changes. Else NULL: the database
+ * itself is as near, or nobody would say when an entry is stale. For threads that may wait. */
+static inline struct cache *services_private_cache(const struct services *services)
+{
+    bool is_useful = services->cache != NULL && !store_reads_inline(services->store) &&
+                     cache_shared_tier(services->cache) != CACHE_TIER_NONE;
+    return is_useful ? services->cache : NULL;
+}

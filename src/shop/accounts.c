@@ -272,20 +272,32 @@ enum http_status auth_refresh(struct request *request, struct response *response
         renewal.outcome = REFRESH_UNKNOWN;
     if (result != DB_DONE)
         return problem_database(response, result);
-    if (renewal.outcome != REFRESH_GRANTED)
-        return problem_with_status(response, PROBLEM_INVALID_TOKEN, HTTP_STATUS_UNAUTHORIZED,
-                                   "There is no refresh token, or it is not good any more; log in again");
+    if (renewal.outcome != REFRESH_GRANTED) {
+        enum http_status status =
+            problem_with_status(response, PROBLEM_INVALID_TOKEN, HTTP_STATUS_UNAUTHORIZED,
+                                "There is no refresh token, or it is not good any more; log in again");
+        if (renewal.outcome == REFRESH_REUSED) /* last: a problem would clear it */
+            response_drop_id(response, "session", renewal.answer.grant.session_id);
+        return status;
+    }
     return session_answer_write(request, response, &renewal.answer, HTTP_STATUS_OK);
 }
 
 /* ---- POST /auth/logout ---- */
 
-static enum db_result session_end_of_token(struct request *request, struct slice refresh_token)
+static enum db_result session_end(struct request *request, struct response *response, struct uuid session_id)
+{
+    response_drop_id(response, "session", session_id);
+    return session_revoke(request->db, session_id, request->now_ms);
+}
+
+static enum db_result session_end_of_token(struct request *request, struct response *response,
+                                           struct slice refresh_token)
 {
     struct uuid session_id;
     struct uuid user_id;
     enum db_result result = session_of_token(request->db, refresh_token, &session_id, &user_id);
-    return result == DB_ROW ? session_revoke(request->db, session_id, request->now_ms) : result;
+    return result == DB_ROW ? session_end(request, response, session_id) : result;
 }
 
 /* Ends every session that the request names. What was ended before, or never was, is ended all the same. */
@@ -300,11 +312,11 @@ enum http_status auth_logout(struct request *request, struct response *response)
     }
     enum db_result result = DB_DONE;
     if (principal_is_user(&request->principal))
-        result = session_revoke(request->db, request->principal.session_id, request->now_ms);
+        result = session_end(request, response, request->principal.session_id);
     if (result == DB_DONE && input->has_refresh_token)
-        result = session_end_of_token(request, input->refresh_token);
+        result = session_end_of_token(request, response, input->refresh_token);
     if (result == DB_DONE && is_cookie)
-        result = session_end_of_token(request, request->refresh_cookie);
+        result = session_end_of_token(request, response, request->refresh_cookie);
     if (result != DB_DONE)
         return problem_database(response, result);
     if (is_cookie)
@@ -379,7 +391,9 @@ enum http_status auth_password_change(struct request *request, struct response *
     result = db_transaction(request->db, password_change_commit, &change);
     if (result != DB_DONE) /* a conflict: somebody else changed it while we were hashing */
         return problem_database(response, result);
-    return session_answer_write(request, response, &change.answer, HTTP_STATUS_OK);
+    enum http_status status = session_answer_write(request, response, &change.answer, HTTP_STATUS_OK);
+    response_drop_id(response, "user", request->principal.user_id); /* last: a problem would clear it */
+    return status;
 }
 
 /* ---- POST /auth/password/forgot and /auth/password/reset ---- */
@@ -458,7 +472,10 @@ enum http_status auth_password_reset(struct request *request, struct response *r
     result = db_transaction(request->db, password_reset_commit, &reset);
     if (result == DB_CONFLICT)
         return refuse_token(response);
-    return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    response_drop_id(response, "user", user_id);
+    return HTTP_STATUS_NO_CONTENT;
 }
 
 /* ---- POST /auth/email/verify ---- */

@@ -438,6 +438,13 @@ static enum http_status account_for_change(struct request *request, struct respo
     return response_precondition(response, request, account->version);
 }
 
+/* Whoever is logged in to the account is so no more. */
+static enum db_result access_end(struct request *request, struct response *response, struct uuid user_id)
+{
+    response_drop_id(response, "user", user_id);
+    return sessions_revoke_of_user(request->db, user_id, (struct uuid){{0}}, request->now_ms);
+}
+
 enum http_status user_update(struct request *request, struct response *response)
 {
     const struct user_update_input *input = request->input;
@@ -462,7 +469,7 @@ enum http_status user_update(struct request *request, struct response *response)
         return refusal;
     enum db_result result = account_store(request->db, request->arena, &next, request->now_ms);
     if (result == DB_DONE && (next.role != account.role || next.status != account.status))
-        result = sessions_revoke_of_user(request->db, account.id, (struct uuid){{0}}, request->now_ms);
+        result = access_end(request, response, account.id);
     if (result != DB_DONE)
         return problem_database(response, result);
     return user_answer(request, response, account.id);
@@ -512,7 +519,7 @@ enum http_status user_delete(struct request *request, struct response *response)
     enum db_result result =
         db_change(db, &USER_DELETE, DB_ARGS(id, db_int(account.version), db_time(request->now_ms)));
     if (result == DB_DONE)
-        result = sessions_revoke_of_user(db, account.id, (struct uuid){{0}}, request->now_ms);
+        result = access_end(request, response, account.id);
     if (result == DB_DONE)
         result = db_run(db, &USER_ADDRESSES_DELETE, DB_ARGS(id));
     if (result == DB_DONE)

@@ -33,7 +33,7 @@ DB_STATEMENT(USER_DISABLE) = {
     .params = {DB_UUID},
 };
 DB_STATEMENT(USER_DELETE) = {
-    .sql = "UPDATE users SET deleted_at = 1 WHERE id = $1",
+    .sql = "UPDATE users SET deleted_at = created_at WHERE id = $1",
     .params = {DB_UUID},
 };
 DB_STATEMENT(USER_ROLE) = {
@@ -375,6 +375,68 @@ static void the_check_knows_the_user_as_of_now(void **state)
     assert_int_equal(session_check(fixture->db, uuid_v4(), START, &role), DB_DONE);
 }
 
+/* Whether the session is good, and in which role, by way of the cache. */
+static bool is_good_cached(struct fixture *fixture, struct cache *cache, const struct session_grant *grant,
+                           int64_t now_ms, enum role *role)
+{
+    struct principal principal = {
+        .kind = PRINCIPAL_USER, .user_id = grant->user_id, .session_id = grant->session_id};
+    enum db_result result =
+        session_check_cached(cache, fixture->db, &fixture->arena, &principal, now_ms, role);
+    assert_true(result == DB_ROW || result == DB_DONE);
+    return result == DB_ROW;
+}
+
+static void drop(struct fixture *fixture, struct cache *cache, const char *kind, struct uuid id)
+{
+    char text[UUID_TEXT_LEN];
+    uuid_format(id, text);
+    cache_drop_tag(cache, arena_format(&fixture->arena, "%s:%.*s", kind, UUID_TEXT_LEN, text));
+}
+
+static void a_check_is_remembered_until_its_tags_are_dropped(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cache *cache = cache_new(1 << 20);
+    struct session_grant one = opened(fixture, fixture_user(fixture, "customer"), START);
+    struct session_grant other = opened(fixture, fixture_user(fixture, "staff"), START);
+    enum role role;
+    assert_true(is_good_cached(fixture, cache, &one, START, &role));
+    assert_int_equal(role, ROLE_CUSTOMER);
+    assert_true(is_good_cached(fixture, cache, &other, START, &role));
+    assert_int_equal(role, ROLE_STAFF);
+    /* what the database says is not asked again, ... */
+    fixture_write(fixture, &USER_ROLE, DB_ARGS(db_uuid(one.user_id), db_text(SLICE("admin"))));
+    end_session(fixture, other.session_id, START);
+    assert_true(is_good_cached(fixture, cache, &one, START + MINUTE, &role));
+    assert_int_equal(role, ROLE_CUSTOMER);
+    assert_true(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    /* ... until somebody who changed it says so */
+    drop(fixture, cache, "user", one.user_id);
+    assert_true(is_good_cached(fixture, cache, &one, START + MINUTE, &role));
+    assert_int_equal(role, ROLE_ADMIN);
+    assert_true(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    drop(fixture, cache, "session", other.session_id);
+    assert_false(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    /* what is over is not remembered as good, nor past its end, nor for another user */
+    assert_false(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    assert_false(is_good_cached(fixture, cache, &one, one.expires_at_ms, &role));
+    struct session_grant mixed = {.session_id = one.session_id, .user_id = other.user_id};
+    assert_false(is_good_cached(fixture, cache, &mixed, START + MINUTE, &role));
+    cache_free(cache);
+}
+
+/* Who answers for a reuse drops what is remembered of its session. */
+static void a_reuse_names_the_session_that_it_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session_grant grant = opened(fixture, fixture_user(fixture, "customer"), START);
+    (void)granted(fixture, &grant, START + MINUTE);
+    struct call call = refreshed(fixture, grant.refresh_token, START + 2 * MINUTE);
+    assert_int_equal(call.outcome, REFRESH_REUSED);
+    assert_true(uuid_equals(call.grant.session_id, grant.session_id));
+}
+
 static void a_disabled_or_deleted_user_has_no_session(void **state)
 {
     struct fixture *fixture = *state;
@@ -525,6 +587,8 @@ int main(void)
         TEST(a_revoked_session_is_over),
         TEST(all_sessions_of_a_user_but_one),
         TEST(the_check_knows_the_user_as_of_now),
+        TEST(a_check_is_remembered_until_its_tags_are_dropped),
+        TEST(a_reuse_names_the_session_that_it_ended),
         TEST(a_disabled_or_deleted_user_has_no_session),
         TEST(the_purge_takes_what_is_over_in_small_steps),
         TEST(many_at_once_stay_one_family),
