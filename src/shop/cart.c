@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/money.h"
 #include "contract/handlers.h"
+#include "shop/cart_memory.h"
 #include "shop/options.h"
 
 #include <jansson.h>
@@ -295,25 +296,39 @@ static void cart_view_write(struct json_writer *json, struct arena *arena, const
     json_object_end(json);
 }
 
-/* The whole cart as the answer. */
-static enum http_status cart_answer(struct request *request, struct response *response, struct uuid cart_id,
-                                    enum http_status status)
+/* A cart that this caller may see. 0, or the refusal. */
+static enum http_status cart_find(struct request *request, struct response *response, struct uuid id,
+                                  struct cart *cart)
 {
-    struct cart cart;
-    enum db_result result = cart_read(request->db, cart_id, &cart);
-    if (result == DB_DONE || (result == DB_ROW && !cart_is_open_to(&cart, &request->principal)))
+    enum db_result result = cart_read(request->db, id, cart);
+    if (result == DB_DONE || (result == DB_ROW && !cart_is_open_to(cart, &request->principal)))
         return problem(response, PROBLEM_CART_NOT_FOUND, "No cart of yours has this id");
-    if (result != DB_ROW)
-        return problem_database(response, result);
-    struct cart_view view;
-    result = cart_view_read(request->db, request->arena, &cart, &view);
+    return result == DB_ROW ? (enum http_status)0 : problem_database(response, result);
+}
+
+/* The whole cart as the answer. 0, or the refusal. */
+static enum http_status cart_show(struct request *request, struct response *response, const struct cart *cart,
+                                  struct cart_view *view)
+{
+    enum db_result result = cart_view_read(request->db, request->arena, cart, view);
     if (result == DB_CONFLICT)
         return problem(response, PROBLEM_CART_LIMIT, "The cart's total is more than can be counted");
     if (result != DB_DONE)
         return problem_database(response, result);
-    response_version(response, cart.version);
-    cart_view_write(&response->json, request->arena, &view);
-    return status;
+    response_version(response, cart->version);
+    cart_view_write(&response->json, request->arena, view);
+    return (enum http_status)0;
+}
+
+static enum http_status cart_answer(struct request *request, struct response *response, struct uuid cart_id,
+                                    enum http_status status)
+{
+    struct cart cart;
+    struct cart_view view;
+    enum http_status refusal = cart_find(request, response, cart_id, &cart);
+    if (refusal == 0)
+        refusal = cart_show(request, response, &cart, &view);
+    return refusal != 0 ? refusal : status;
 }
 
 /* ---- GET /cart/{id}, POST /cart, GET /cart/me ---- */
@@ -321,7 +336,24 @@ static enum http_status cart_answer(struct request *request, struct response *re
 enum http_status cart_get(struct request *request, struct response *response)
 {
     const struct cart_get_input *input = request->input;
-    return cart_answer(request, response, input->id, HTTP_STATUS_OK);
+    struct cart_memory memory;
+    struct cart cart;
+    struct cart_view view;
+    cart_recall(request, input->id, &memory);
+    enum http_status refusal = cart_find(request, response, input->id, &cart);
+    if (refusal != 0)
+        return refusal;
+    struct slice shown = cart_recalled(&memory, request->arena, &cart);
+    if (!slice_is_absent(shown)) {
+        response_version(response, cart.version);
+        json_raw(&response->json, shown);
+        return HTTP_STATUS_OK;
+    }
+    refusal = cart_show(request, response, &cart, &view);
+    if (refusal != 0)
+        return refusal;
+    cart_remember(&memory, request, &cart, view.lines, view.count, response_content(response));
+    return HTTP_STATUS_OK;
 }
 
 DB_STATEMENT(CART_INSERT) = {
@@ -412,11 +444,9 @@ enum http_status cart_refuse_inactive(struct response *response, struct db *db, 
 static enum http_status cart_for_change(struct request *request, struct response *response, struct uuid id,
                                         struct cart *cart)
 {
-    enum db_result result = cart_read(request->db, id, cart);
-    if (result == DB_DONE || (result == DB_ROW && !cart_is_open_to(cart, &request->principal)))
-        return problem(response, PROBLEM_CART_NOT_FOUND, "No cart of yours has this id");
-    if (result != DB_ROW)
-        return problem_database(response, result);
+    enum http_status refusal = cart_find(request, response, id, cart);
+    if (refusal != 0)
+        return refusal;
     if (cart->status != CART_STATUS_ACTIVE)
         return cart_refuse_inactive(response, request->db, cart);
     return response_precondition(response, request, cart->version);

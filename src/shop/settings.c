@@ -184,5 +184,6 @@ enum http_status settings_update(struct request *request, struct response *respo
     if (result != DB_DONE)
         return problem_database(response, result);
     settings.version++;
+    response_drop(response, "settings"); /* what shows totals */
     return settings_answer(response, &settings);
 }
