@@ -41,13 +41,21 @@ enum http_status health_ready(struct request *request, struct response *response
     enum health_status workers = is_draining          ? HEALTH_STATUS_DOWN
                                  : gateway_has_room() ? HEALTH_STATUS_OK
                                                       : HEALTH_STATUS_DEGRADED;
+    struct cache *cache = request->services->cache;
+    enum cache_tier tier = cache != NULL ? cache_shared_tier(cache) : CACHE_TIER_NONE;
+    bool is_slower = workers != HEALTH_STATUS_OK || tier == CACHE_TIER_DEGRADED;
     struct json_writer *json = &response->json;
     json_object_begin(json);
-    status_write(json, "status", is_well ? workers : HEALTH_STATUS_DOWN);
+    status_write(json, "status",
+                 !is_well    ? HEALTH_STATUS_DOWN
+                 : is_slower ? HEALTH_STATUS_DEGRADED
+                             : HEALTH_STATUS_OK);
     json_field_object_begin(json, "checks");
     status_write(json, "database", is_database_well ? HEALTH_STATUS_OK : HEALTH_STATUS_DOWN);
     status_write(json, "schema", is_schema_well ? HEALTH_STATUS_OK : HEALTH_STATUS_DOWN);
     status_write(json, "workers", workers);
+    if (tier != CACHE_TIER_NONE)
+        status_write(json, "cache", tier == CACHE_TIER_UP ? HEALTH_STATUS_OK : HEALTH_STATUS_DEGRADED);
     json_object_end(json);
     json_object_end(json);
     response_header(response, "Cache-Control", SLICE("no-store"));
