@@ -85,8 +85,7 @@ void tag_queue_clear(struct tag_queue *queue)
 
 struct writer {
     struct buf text;
-    struct uuid sender;
-    uint64_t *number;
+    struct cache_sender *sender;
     size_t bytes_max;
     bool is_open; /* something is to be sent */
     bool (*send)(void *arg, struct slice message);
@@ -95,12 +94,13 @@ struct writer {
 
 static void begin_message(struct writer *writer)
 {
-    char sender[UUID_TEXT_LEN];
-    uuid_format(writer->sender, sender);
+    char id[UUID_TEXT_LEN];
+    uint64_t number = writer->sender->number + 1;
+    uuid_format(writer->sender->id, id);
     writer->text.len = 0;
     buf_append(&writer->text, MAGIC);
-    buf_append(&writer->text, (struct slice){sender, sizeof(sender)});
-    buf_format(&writer->text, " %llu\n", (unsigned long long)(*writer->number + 1));
+    buf_append(&writer->text, (struct slice){id, sizeof(id)});
+    buf_format(&writer->text, " %llu\n", (unsigned long long)number);
     writer->is_open = true;
 }
 
@@ -110,7 +110,7 @@ static bool end_message(struct writer *writer)
     CHECK(!writer->text.overflow);
     if (!writer->send(writer->arg, buf_slice(&writer->text)))
         return false;
-    ++*writer->number;
+    writer->sender->number++;
     writer->is_open = false;
     return true;
 }
@@ -127,13 +127,11 @@ static bool write_order(struct writer *writer, char order, struct slice tag)
     return true;
 }
 
-bool cache_messages_send(const struct cache_batch *batch, struct uuid sender, uint64_t *number,
-                         size_t bytes_max, struct arena *arena, bool (*send)(void *arg, struct slice message),
-                         void *arg)
+bool cache_messages_send(const struct cache_batch *batch, struct cache_sender *sender, size_t bytes_max,
+                         struct arena *arena, bool (*send)(void *arg, struct slice message), void *arg)
 {
     CHECK(bytes_max >= MESSAGE_HEAD_BYTES_MAX + CACHE_TAG_BYTES_MAX + 2);
-    struct writer writer = {
-        .sender = sender, .number = number, .bytes_max = bytes_max, .send = send, .arg = arg};
+    struct writer writer = {.sender = sender, .bytes_max = bytes_max, .send = send, .arg = arg};
     buf_init(&writer.text, arena);
     begin_message(&writer);
     bool is_sent = (!batch->is_flush || write_order(&writer, 'x', SLICE_ABSENT)) &&

@@ -89,11 +89,15 @@ struct cache_batch {
     size_t drop_count, fade_count;
 };
 
+struct cache_sender {
+    struct uuid id;
+    uint64_t number; /* of the last message that was sent */
+};
+
 /* Hands the batch to `send` in as many messages as it takes (one when it is empty); false when one could not
- * be sent. `*number` is the number of the last message that was; each that is sent raises it. */
-bool cache_messages_send(const struct cache_batch *batch, struct uuid sender, uint64_t *number,
-                         size_t bytes_max, struct arena *arena, bool (*send)(void *arg, struct slice message),
-                         void *arg);
+ * be sent. Each that is sent raises sender->number. */
+bool cache_messages_send(const struct cache_batch *batch, struct cache_sender *sender, size_t bytes_max,
+                         struct arena *arena, bool (*send)(void *arg, struct slice message), void *arg);
 
 struct cache_message {
     struct uuid sender;

@@ -62,7 +62,7 @@ struct cache_sharing {
     struct cache *cache;
     struct redis *redis; /* NULL: there is only the link */
     struct cache_link link;
-    struct uuid id;
+    struct cache_sender self;
     _Atomic bool is_link_up;
     /* Drops that were asked for, and those of them that Redis and the link have. */
     _Atomic uint64_t asked, delivered;
@@ -79,8 +79,7 @@ struct cache_sharing {
 
     pthread_t thread;
     struct arena arena; /* the thread's */
-    uint64_t number;    /* of its last message */
-    int64_t told_us;    /* when that was */
+    int64_t told_us;    /* when it last told something */
     bool must_renew;    /* the epoch: a server may have ended with drops of its own */
 
     pthread_mutex_t peers_mutex; /* of the link's thread and ours */
@@ -304,7 +303,7 @@ static void on_message(void *arg, struct slice text)
     struct cache_message message;
     enum cache_order order;
     struct slice tag;
-    if (!cache_message_parse(text, &message) || uuid_equals(message.sender, sharing->id))
+    if (!cache_message_parse(text, &message) || uuid_equals(message.sender, sharing->self.id))
         return;
     if (note_peer(sharing, &message))
         flush_memory(sharing, &FLUSHES_GAP);
@@ -487,8 +486,8 @@ static bool publish(struct cache_sharing *sharing, const struct cache_batch *bat
     if (!is_news && now_us - sharing->told_us < HEARTBEAT_US)
         return true;
     sharing->told_us = now_us;
-    return cache_messages_send(batch, sharing->id, &sharing->number, sharing->link.message_bytes_max,
-                               &sharing->arena, sharing->link.publish, sharing->link.arg);
+    return cache_messages_send(batch, &sharing->self, sharing->link.message_bytes_max, &sharing->arena,
+                               sharing->link.publish, sharing->link.arg);
 }
 
 /* What was not delivered waits again. */
@@ -577,7 +576,7 @@ static void open_sharing(struct cache *cache, struct redis *redis, const struct 
     sharing->cache = cache;
     sharing->redis = redis;
     sharing->link = *link;
-    sharing->id = uuid_v4();
+    sharing->self.id = uuid_v4();
     sharing->fills_end = &sharing->fills;
     if (redis != NULL)
         atomic_store(&sharing->losses, redis_losses(redis));
