@@ -14,14 +14,19 @@ static const struct migration_file files[] = {
     {"0002_more.up.sql",
      "CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER REFERENCES a); INSERT INTO b VALUES (1, 1);"},
     {"0002_more.sqlite.up.sql", "CREATE INDEX b_a ON b (a) WHERE a IS NOT NULL;"},
-    {"0002_more.postgres.up.sql", "this is not for us"},
+    {"0002_more.postgres.up.sql", "CREATE INDEX b_a ON b (a) WHERE a IS NOT NULL;"},
+    {"0002_more.another.up.sql", "this is not for us"},
     {"0002_more.sqlite.down.sql", "DROP INDEX b_a;"},
+    {"0002_more.postgres.down.sql", "DROP INDEX b_a;"},
     {"0002_more.down.sql", "DROP TABLE b;"},
     /* A table that others refer to is rebuilt: possible only while references are not enforced row by row. */
-    {"0003_rebuild.up.sql", "CREATE TABLE a_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL, extra TEXT);"
-                            "INSERT INTO a_new (id, name) SELECT id, name FROM a; DROP TABLE a;"
-                            "ALTER TABLE a_new RENAME TO a;"},
-    {"0003_rebuild.down.sql",
+    {"0003_rebuild.sqlite.up.sql",
+     "CREATE TABLE a_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL, extra TEXT);"
+     "INSERT INTO a_new (id, name) SELECT id, name FROM a; DROP TABLE a;"
+     "ALTER TABLE a_new RENAME TO a;"},
+    {"0003_rebuild.postgres.up.sql", "ALTER TABLE a ADD COLUMN extra TEXT, ALTER COLUMN name SET NOT NULL"},
+    {"0003_rebuild.postgres.down.sql", "ALTER TABLE a DROP COLUMN extra, ALTER COLUMN name DROP NOT NULL"},
+    {"0003_rebuild.sqlite.down.sql",
      "CREATE TABLE a_old (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO a_old SELECT id, name "
      "FROM a; DROP TABLE a; ALTER TABLE a_old RENAME TO a;"},
     {NULL, NULL},
@@ -35,6 +40,8 @@ DB_STATEMENT(ROWS_OF_B) = {
 DB_STATEMENT(COUNT_OBJECTS) = {
     .sql =
         "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' AND name <> 'schema_migrations'",
+    .sql_postgres = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                    " AND relname NOT LIKE 'schema_migrations%'",
     .columns = {DB_INT},
 };
 
@@ -47,9 +54,43 @@ static int begin(void **state)
     return 0;
 }
 
+/* All that a migration can leave in the schema `public`, one thing a line. */
+#define POSTGRES_SCHEMA                                                                                               \
+    "WITH t AS (SELECT c.* FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace"                             \
+    " AND c.relname NOT LIKE 'schema_migrations%' AND NOT EXISTS"                                                     \
+    " (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e'))"                                         \
+    " SELECT string_agg(line, E'\\n' ORDER BY line) FROM ("                                                           \
+    "SELECT concat_ws(' ', 'class', relname, relkind, reloptions, obj_description(oid, 'pg_class')) AS line"          \
+    " FROM t UNION ALL SELECT concat_ws(' ', 'column', t.relname, a.attname, format_type(a.atttypid, a.atttypmod),"   \
+    " a.attnotnull, a.attidentity, a.attgenerated, a.attcollation::regcollation, pg_get_expr(d.adbin, d.adrelid),"    \
+    " col_description(t.oid, a.attnum)) FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0"            \
+    " AND NOT a.attisdropped LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum"                      \
+    " UNION ALL SELECT pg_get_indexdef(oid) FROM t WHERE relkind = 'i'"                                               \
+    " UNION ALL SELECT concat_ws(' ', t.relname, c.conname, pg_get_constraintdef(c.oid)) FROM t"                      \
+    " JOIN pg_constraint c ON c.conrelid = t.oid"                                                                     \
+    " UNION ALL SELECT pg_get_triggerdef(g.oid) FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal" \
+    " UNION ALL SELECT pg_get_functiondef(p.oid) || obj_description(p.oid, 'pg_proc') FROM pg_proc p"                 \
+    " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind <> 'a' AND NOT EXISTS"                              \
+    " (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"                                          \
+    " UNION ALL SELECT 'extension ' || extname FROM pg_extension) AS lines"
+
+static struct slice schema_of_postgres(struct fixture *fixture)
+{
+    PGconn *pg = test_server_connect(fixture->at.url);
+    PGresult *result = PQexec(pg, POSTGRES_SCHEMA);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        fail_msg("%s", PQerrorMessage(pg));
+    struct slice text = arena_copy(&fixture->arena, slice_from(PQgetvalue(result, 0, 0)));
+    PQclear(result);
+    PQfinish(pg);
+    return text;
+}
+
 /* The whole schema as one text, without the table of versions; quotes that a rename adds do not count. */
 static struct slice schema_of(struct fixture *fixture)
 {
+    if (test_is_postgres())
+        return schema_of_postgres(fixture);
     sqlite3 *handle;
     sqlite3_stmt *stmt;
     struct buf text;
@@ -105,7 +146,8 @@ static void check_each_step(struct fixture *fixture, const struct migration_file
     struct migration *list = ARENA_ARRAY(&fixture->arena, struct migration, MIGRATIONS_MAX);
     struct slice complaint;
     struct slice *schemas = ARENA_ARRAY(&fixture->arena, struct slice, MIGRATIONS_MAX);
-    int64_t count = migrations_collect(table, "sqlite", list, MIGRATIONS_MAX, &fixture->arena, &complaint);
+    int64_t count = migrations_collect(table, test_is_postgres() ? "postgres" : "sqlite", list,
+                                       MIGRATIONS_MAX, &fixture->arena, &complaint);
     assert_true(count >= 0);
     size_t file_count = 0;
     while (table[file_count].name != NULL)
@@ -164,11 +206,16 @@ static void a_failing_migration_leaves_nothing_of_itself(void **state)
     memcpy(more, files, sizeof(files));
     more[COUNT_OF(files)] = (struct migration_file){NULL, NULL};
     struct migration_file *last = &more[COUNT_OF(files) - 1];
-    *last = (struct migration_file){"0004_bad.up.sql", "CREATE TABLE c (x); CREATE TABLE c (x);"};
-    expect_refusal(fixture, more, "migration 4 (bad) up failed: table c already exists");
-    last->sql = "CREATE TABLE c (x); DELETE FROM a;";
-    expect_refusal(fixture, more, "a row of b refers to no row of a");
-    last->sql = "CREATE TABLE c (x); ROLLBACK;";
+    *last =
+        (struct migration_file){"0004_bad.up.sql", "CREATE TABLE c (x INTEGER); CREATE TABLE c (x INTEGER);"};
+    expect_refusal(fixture, more,
+                   test_is_postgres() ? "migration 4 (bad) up failed: ERROR:  relation \"c\" already exists"
+                                      : "migration 4 (bad) up failed: table c already exists");
+    last->sql = "CREATE TABLE c (x INTEGER); DELETE FROM a;";
+    expect_refusal(fixture, more,
+                   test_is_postgres() ? "violates foreign key constraint"
+                                      : "a row of b refers to no row of a");
+    last->sql = "CREATE TABLE c (x INTEGER); ROLLBACK;";
     expect_refusal(fixture, more, "migration 4 (bad)");
     last->name = "0003_another.up.sql";
     expect_refusal(fixture, more, "same number");

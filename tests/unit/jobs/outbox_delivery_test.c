@@ -107,7 +107,7 @@ DB_STATEMENT(TEST_USER) = {
     .params = {DB_UUID},
 };
 DB_STATEMENT(TEST_USER_DELETE) = {
-    .sql = "UPDATE users SET deleted_at = 5 WHERE id = $1",
+    .sql = "UPDATE users SET deleted_at = created_at WHERE id = $1",
     .params = {DB_UUID},
 };
 

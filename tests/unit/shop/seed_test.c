@@ -226,9 +226,9 @@ DB_STATEMENT(ORDERS_THAT_THEIR_HISTORY_CONTRADICTS) = {
 
 DB_STATEMENT(EVENTS_OUT_OF_ORDER) = {
     .sql =
-        "SELECT COUNT(*) FROM (SELECT e.created_at - LAG(e.created_at, 1, o.created_at)"
-        " OVER (PARTITION BY e.order_id ORDER BY e.sequence) AS step FROM order_events e JOIN orders o ON o.id = e.order_id)"
-        " WHERE step < 0",
+        "SELECT COUNT(*) FROM (SELECT e.created_at, LAG(e.created_at, 1, o.created_at)"
+        " OVER (PARTITION BY e.order_id ORDER BY e.sequence) AS last_at FROM order_events e JOIN orders o ON o.id = e.order_id)"
+        " AS steps WHERE created_at < last_at",
     .columns = {DB_INT},
 };
 
@@ -493,7 +493,7 @@ DB_STATEMENT(NEWEST) = {
 };
 DB_STATEMENT(FOUND) = {
     .sql = "SELECT COUNT(*) FROM product_search WHERE product_search MATCH $1",
-    .sql_postgres = "SELECT COUNT(*) FROM product_search WHERE words @@ $1::tsquery",
+    .sql_postgres = "SELECT COUNT(*) FROM product_search WHERE words @@ replace($1, ' ', ' & ')::tsquery",
     .params = {DB_TEXT},
     .columns = {DB_INT},
 };
