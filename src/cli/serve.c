@@ -38,9 +38,8 @@ static bool open_services(struct running *running)
     services->keys = key_ring_open(services->store, running->config.secret, running->args->arena, &complaint);
     if (services->keys == NULL)
         return refuse(running, complaint);
-    if (running->config.cache_bytes > 0)
-        services->cache = cache_new((size_t)running->config.cache_bytes);
-    cli_cache_connect(services);
+    if (!cli_cache_open(running->args, services, (size_t)running->config.cache_bytes))
+        return false;
     return store_replicas_start(services->store, services->cache) ||
            refuse(running, SLICE("the system gives no threads to watch the replicas"));
 }

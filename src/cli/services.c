@@ -5,6 +5,7 @@
 #include "cli/context.h"
 #include "data/cache_link.h"
 #include "data/migrations.h"
+#include "data/redis.h"
 
 #include <pthread.h>
 
@@ -47,15 +48,32 @@ bool cli_services_open(const struct args *args, struct config *config, struct se
     return true;
 }
 
-void cli_cache_connect(struct services *services)
+static bool redis_connect(const struct args *args, struct services *services)
+{
+    const struct config *config = services->config;
+    const struct redis_options options = {
+        .url = config->redis_url, .prefix = config->redis_prefix, .timeout_ms = config->redis_timeout_ms};
+    struct slice complaint;
+    services->redis = redis_open(&options, args->arena, &complaint);
+    if (services->redis == NULL)
+        cli_fail(args, EXIT_USAGE, complaint);
+    return services->redis != NULL;
+}
+
+bool cli_cache_open(const struct args *args, struct services *services, size_t bytes_max)
 {
     struct cache_link link;
-    if (services->cache == NULL)
-        return;
+    if (services->config->redis_url.len > 0 && !redis_connect(args, services))
+        return false;
+    bool has_link = services->redis == NULL && store_cache_link(services->store, &link);
+    if (bytes_max == 0 && services->redis == NULL && !has_link)
+        return true;
+    services->cache = cache_new(bytes_max);
     if (services->redis != NULL)
         cache_share(services->cache, services->redis);
-    else if (store_cache_link(services->store, &link))
+    else if (has_link)
         cache_connect(services->cache, &link);
+    return true;
 }
 
 void cli_services_close(struct services *services)
@@ -64,6 +82,7 @@ void cli_services_close(struct services *services)
         store_replicas_stop(services->store);
     if (services->cache != NULL)
         cache_free(services->cache);
+    redis_free(services->redis);
     if (services->keys != NULL)
         key_ring_free(services->keys);
     if (services->store != NULL)

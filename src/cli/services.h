@@ -11,10 +11,12 @@
 void cli_claim_signals(sigset_t *ends);
 
 /* Opens the store, making an empty shop where there is none, brings the schema up to date (or refuses, as
- * SOUK_MIGRATE says) and derives the keys of SOUK_SECRET. The key ring and the cache stay NULL. Says on
- * standard error what is wrong. Whatever it returns, cli_services_close. */
+ * SOUK_MIGRATE says) and derives the keys of SOUK_SECRET. The key ring, the cache and Redis stay NULL. Says
+ * on standard error what is wrong. Whatever it returns, cli_services_close. */
 bool cli_services_open(const struct args *args, struct config *config, struct services *services);
-/* Lets the cache hear of what other servers of the shop change: by Redis, else by the database. */
-void cli_cache_connect(struct services *services);
-/* Frees what is in there, the key ring and the cache too. */
+/* Makes the cache, with so many bytes of memory, and lets it tell the other servers of the shop, and hear of
+ * what they change: by Redis, where one is set, else by the database. With no memory and nobody to tell there
+ * is no cache. False after it has said why: REDIS_URL is wrong (that Redis is away is no reason). */
+bool cli_cache_open(const struct args *args, struct services *services, size_t bytes_max);
+/* Frees what is in there, the key ring, the cache and Redis too. */
 void cli_services_close(struct services *services);

@@ -17,7 +17,8 @@ static int run_work(const struct args *args)
         return EXIT_USAGE;
     cli_claim_signals(&ends);
     struct jobs *jobs = NULL;
-    if (cli_services_open(args, &config, &services)) {
+    /* Its jobs change what servers show: the cache is for telling them. */
+    if (cli_services_open(args, &config, &services) && cli_cache_open(args, &services, 0)) {
         jobs = jobs_start(&services);
         if (jobs == NULL)
             cli_fail(args, EXIT_FAILED, SLICE("the system gives no thread for the jobs"));
