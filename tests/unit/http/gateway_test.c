@@ -447,6 +447,8 @@ static void test_deferred_constraint(void **state)
 static void test_commit_fails(void **state)
 {
     struct fixture *f = *state;
+    if (test_is_postgres()) /* the fault is in SQLite's files */
+        skip();
     int64_t added = ADDED.value;
     if (test_is_postgres())
         skip(); /* only SQLite's disk is ours to break */

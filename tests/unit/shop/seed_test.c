@@ -379,7 +379,7 @@ DB_STATEMENT(USERS_WITH_A_PASSWORD_OR_RANK) = {
 DB_STATEMENT(USERS_WITH_TWO_DEFAULTS) = {
     .sql =
         "SELECT COUNT(*) FROM (SELECT user_id FROM addresses WHERE is_default_shipping = TRUE GROUP BY user_id"
-        " HAVING COUNT(*) > 1)",
+        " HAVING COUNT(*) > 1) AS many",
     .columns = {DB_INT},
 };
 
