@@ -202,6 +202,26 @@ static void a_wiped_redis_brings_nothing_back(void **state)
     assert_true(WAIT_UNTIL(shows(shop, 1, "p", "fresh"), 1000));
 }
 
+/* Redis starts again from what it had saved before the drop: the entry is there, and its tag as it was. */
+static void an_old_snapshot_brings_nothing_back(void **state)
+{
+    struct shop *shop = *state;
+    struct server *redis = &shop->servers.list[0];
+    fill(shop, 0, "p", "old", "product:1", NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", "old"), 1000));
+    administer(shop, "SAVE");
+    cache_drop_tag(shop->caches[0], SLICE("product:1"));
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", NULL), 1000));
+    server_kill(redis);
+    server_start(&shop->servers, redis);
+    int64_t until_us = clock_monotonic_us() + 3000000;
+    while (clock_monotonic_us() < until_us)
+        assert_true(shows(shop, 0, "p", NULL) && shows(shop, 1, "p", NULL));
+    assert_true(is_up(shop, 0) && is_up(shop, 1));
+    fill(shop, 0, "q", "new", "product:1", NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "q", "new"), 1000));
+}
+
 /* Redis evicts keys when it is full: a tag's key, then the drop that it held. */
 static void an_evicted_drop_is_no_licence(void **state)
 {
@@ -570,6 +590,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_drop_is_seen_on_the_other_at_once, begin, end),
         cmocka_unit_test_setup_teardown(a_fill_that_raced_a_drop_is_bad_everywhere, begin, end),
         cmocka_unit_test_setup_teardown(a_wiped_redis_brings_nothing_back, begin, end),
+        cmocka_unit_test_setup_teardown(an_old_snapshot_brings_nothing_back, begin, end),
         cmocka_unit_test_setup_teardown(an_evicted_drop_is_no_licence, begin, end),
         cmocka_unit_test_setup_teardown(versions_never_go_back, begin, end),
         cmocka_unit_test_setup_teardown(a_server_sees_its_own_writes, begin, end),
