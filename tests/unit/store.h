@@ -140,7 +140,7 @@ static inline void test_databases_drop(void)
     char sql[128];
     for (size_t i = 0; i < COUNT_OF(test_databases); i++) {
         PGconn *pg = test_databases[i].name[0] != '\0' ? PQconnectdb(test_server_url()) : NULL;
-        snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)", test_databases[i].name);
+        snprintf(sql, sizeof(sql), "DROP DATABASE %.63s WITH (FORCE)", test_databases[i].name);
         if (pg != NULL)
             PQclear(PQexec(pg, sql));
         PQfinish(pg);
