@@ -502,7 +502,8 @@ enum db_result order_cancel_now(struct db *db, struct arena *arena, struct order
     enum db_result result = payment_is_waiting(db, order->id, NULL, &is_waiting);
     if (result != DB_DONE)
         return result;
-    if (is_waiting)
+    /* Not what is cancelled already, either: its stock is given back once. */
+    if (is_waiting || !order_status_allows(order->status, ORDER_STATUS_CANCELLED))
         return DB_CONFLICT;
     struct order next = *order;
     next.status = ORDER_STATUS_CANCELLED;

@@ -369,6 +369,14 @@ describe("cancelling", () => {
         assert.equal(ok(await staff.client.post(`/orders/${confirmed.id}/cancel`)).orderStatus, "cancelled");
     });
 
+    test("happens once: the stock that others hold is not given away with it", async () => {
+        const product = await shop.product({ stock: 10 });
+        const [mine] = [await shop.order(guest, product, 3), await shop.order(guest, product, 4)];
+        await shop.act(mine, "cancel");
+        refused(await admin.post(`/orders/${mine.id}/cancel`), 409, "INVALID_TRANSITION");
+        assert.deepEqual(await shop.level(product.id), { onHand: 10, reserved: 4, available: 6 });
+    });
+
     test("what was paid by card is given back", async () => {
         const placed = await paidByCard();
         const cancelled = await shop.act(placed, "cancel", { reason: "Sold out" });
