@@ -1,12 +1,12 @@
-/* What the tests of http/ share: a migrated store on either engine (store.h), and a small shop of counters whose
- * operations take every way through the gateway. */
+/* What the tests of http/ share: a migrated store on either engine (store.h), and a small shop of counters
+ * whose operations take every way through the gateway. */
 #pragma once
 
 #include "store.h"
 
 #include "auth/session.h"
 #include "auth/token.h"
-#include "data/db_private.h"
+#include "data/elsewhere.h"
 #include "http/gateway.h"
 #include "http/idempotency.h"
 #include "http/page.h"
@@ -20,6 +20,8 @@ struct fixture {
     struct arena arena;
     struct test_store at;
     struct store *store;
+    struct elsewhere elsewhere;
+    bool is_elsewhere;
     struct db *db;
     struct cache *cache;
     struct key_ring *keys;
@@ -435,25 +437,15 @@ static inline void fixture_write(struct fixture *fixture, const struct db_statem
     test_write(fixture->db, statement, args);
 }
 
-/* SQLite as if it were on another machine: the threads of transports must not ask it, writes have no lane. */
-static struct db_driver elsewhere;
-
-static inline void fixture_move_elsewhere(struct fixture *fixture)
-{
-    elsewhere = *fixture->store->driver;
-    elsewhere.reads_inline = false;
-    elsewhere.has_lane = false;
-    fixture->store->driver = &elsewhere;
-}
-
 static inline int fixture_make(void **state, bool is_elsewhere)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     assert_non_null(fixture);
     *state = fixture;
     fixture_open(fixture);
+    fixture->is_elsewhere = is_elsewhere;
     if (is_elsewhere)
-        fixture_move_elsewhere(fixture);
+        elsewhere_begin(&fixture->elsewhere, fixture->store);
     fixture_write(fixture, &COUNTERS_MAKE, DB_NO_ARGS);
     fixture_write(fixture, &ORPHANS_MAKE, DB_NO_ARGS);
     for (int64_t id = 0; id < 4; id++)
@@ -489,6 +481,8 @@ static inline int fixture_end(void **state)
     if (fixture->keys != NULL)
         key_ring_free(fixture->keys);
     store_disconnect(fixture->db);
+    if (fixture->is_elsewhere)
+        elsewhere_end(&fixture->elsewhere, fixture->store);
     store_close(fixture->store);
     test_store_remove(&fixture->at);
     arena_release(&fixture->arena);

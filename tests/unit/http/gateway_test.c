@@ -979,8 +979,8 @@ static void test_database_is_away(void **state)
     struct fixture *f = *state;
     const char *bearer = fixture_bearer(f, fixture_user(f, "customer"), ROLE_CUSTOMER, NULL);
     expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL);
-    struct db *(*connect)(struct store *) = elsewhere.connect;
-    elsewhere.connect = connect_to_nothing;
+    struct db *(*connect)(struct store *) = f->elsewhere.driver.connect;
+    f->elsewhere.driver.connect = connect_to_nothing;
     fixture_restart(f);
     static const struct {
         enum http_method method;
@@ -999,7 +999,7 @@ static void test_database_is_away(void **state)
     expect(f, METHOD_GET, "/counters/me", NULL, HEADERS("Authorization", bearer), 503, "UNAVAILABLE");
     expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL); /* memory, and what is in this process */
     expect(f, METHOD_GET, "/page", NULL, NULL, 200, NULL);
-    elsewhere.connect = connect;
+    f->elsewhere.driver.connect = connect;
     expect(f, METHOD_GET, "/counters/2", NULL, NULL, 200, NULL); /* by itself again */
 }
 

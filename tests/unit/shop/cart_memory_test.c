@@ -4,7 +4,7 @@
 #include "fixture.h"
 
 #include "data/cache_link.h"
-#include "data/db_private.h"
+#include "data/elsewhere.h"
 
 /* ---- a link to no other server, so that what is somebody's own may be kept ---- */
 
@@ -36,8 +36,7 @@ static const struct cache_link LINK = {
 
 struct scene {
     struct shop *shop;
-    const struct db_driver *driver; /* the store's own */
-    struct db_driver elsewhere;
+    struct elsewhere elsewhere;
     struct services services;
     struct request request;
     struct cart cart;
@@ -58,10 +57,7 @@ static int begin(void **state)
     assert_non_null(scene);
     shop_open(&shop);
     scene->shop = shop;
-    scene->driver = scene->shop->store->driver;
-    scene->elsewhere = *scene->driver;
-    scene->elsewhere.reads_inline = false;
-    scene->shop->store->driver = &scene->elsewhere;
+    elsewhere_begin(&scene->elsewhere, scene->shop->store);
     scene->services = (struct services){.store = scene->shop->store, .cache = cache_new(1 << 20)};
     memset(scene->services.seal_key, 7, sizeof(scene->services.seal_key));
     cache_connect(scene->services.cache, &LINK);
@@ -81,7 +77,7 @@ static int end(void **state)
     struct scene *scene = *state;
     void *shop = scene->shop;
     cache_free(scene->services.cache);
-    scene->shop->store->driver = scene->driver;
+    elsewhere_end(&scene->elsewhere, scene->shop->store);
     shop_close(&shop);
     free(scene);
     return 0;
@@ -183,12 +179,12 @@ static void test_nothing_is_kept_where_it_does_not_pay(void **state)
     assert_null(memory.cache);
     cache_free(scene->services.cache);
     scene->services.cache = shared;
-    scene->elsewhere.reads_inline = true;
+    scene->elsewhere.driver.reads_inline = true;
     cart_recall(&scene->request, scene->cart.id, &memory);
     assert_null(memory.cache);
     assert_true(slice_is_absent(cart_recalled(&memory, &scene->shop->arena, &scene->cart)));
     cart_remember(&memory, &scene->request, &scene->cart, scene->lines, COUNT_OF(scene->lines), SHOWN);
-    scene->elsewhere.reads_inline = false;
+    scene->elsewhere.driver.reads_inline = false;
     assert_true(slice_is_absent(recalled(scene, &scene->cart)));
 }
 
