@@ -27,12 +27,24 @@ static void show_progress(int remaining, int total, void *arg)
     fprintf(stderr, "\rcopied %d %%", (int)(100 * (int64_t)(total - remaining) / total));
 }
 
+/* PostgreSQL's own tools do it better than we could: consistent, while the shop runs, by whoever may. */
+static bool is_sqlite(const struct args *args, const struct config *config, const char *tool)
+{
+    if (slice_starts_with(config->database_url, SLICE("sqlite:")))
+        return true;
+    cli_fail(args, EXIT_USAGE,
+             arena_format(args->arena, "this is for SQLite; for a shop on PostgreSQL use %s", tool));
+    return false;
+}
+
 static int run_backup(const struct args *args)
 {
     struct config config;
     struct slice complaint;
     struct progress progress = {.shown_us = clock_monotonic_us()};
     if (!cli_config(args, &config))
+        return EXIT_USAGE;
+    if (!is_sqlite(args, &config, "pg_dump --format=custom"))
         return EXIT_USAGE;
     struct store *store = cli_store_open_any(args, &config);
     if (store == NULL)
@@ -59,6 +71,8 @@ static int run_restore(const struct args *args)
     struct slice complaint;
     struct slice kept;
     if (!cli_config(args, &config))
+        return EXIT_USAGE;
+    if (!is_sqlite(args, &config, "pg_restore"))
         return EXIT_USAGE;
     if (!cli_is_alone(args, &config))
         return EXIT_FAILED;

@@ -1,15 +1,18 @@
 /* The common beginning of commands. */
 #include "cli/context.h"
 
+#include "base/clock.h"
 #include "data/copy.h"
 #include "data/migrations.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SQLITE_SCHEME "sqlite:"
+#define ENDING_SESSIONS_US INT64_C(1000000)
 
 int cli_fail(const struct args *args, enum exit_code code, struct slice complaint)
 {
@@ -71,55 +74,89 @@ struct store *cli_store_open_any(const struct args *args, const struct config *c
                               SLICE_ARG(config->database_url)));
         return NULL;
     }
-    return cli_store_create(args, config);
+    struct slice complaint;
+    struct store *store = cli_store_create(args, config);
+    if (store == NULL || store_engine(store) == DB_SQLITE || store_reach(store, args->arena, &complaint))
+        return store;
+    cli_fail(args, EXIT_FAILED, complaint);
+    store_close(store);
+    return NULL;
 }
 
-bool cli_shop_is_whole(const struct args *args, struct store *store)
+bool cli_shop_is_whole(struct store *store, struct slice *complaint)
 {
     bool is_unfinished;
     if (copy_is_unfinished(store, &is_unfinished) != DB_DONE) {
-        cli_fail(args, EXIT_FAILED, SLICE("the database cannot be read"));
+        *complaint = SLICE("the database cannot be read");
         return false;
     }
-    if (is_unfinished)
-        cli_fail(
-            args, EXIT_FAILED,
-            SLICE("the database holds an unfinished copy of a shop: run the same \"souk copy\" again, or "
-                  "\"souk migrate reset\" to empty it"));
+    *complaint =
+        SLICE("the database holds an unfinished copy of a shop: run the same \"souk copy\" again, or "
+              "\"souk migrate reset\" to empty it");
     return !is_unfinished;
 }
 
-bool cli_schema_is_current(const struct args *args, struct store *store)
+enum cli_schema cli_schema_check(const struct args *args, struct store *store, struct slice *complaint)
 {
     int64_t current = migrations_current(store);
     int64_t latest = migrations_latest();
-    if (current == latest)
-        return true;
-    struct slice complaint =
-        current < 0
-            ? SLICE("the database cannot be read")
-            : arena_format(args->arena, "the database is at version %lld, this souk needs version %lld: %s",
-                           (long long)current, (long long)latest,
-                           current < latest ? "run \"souk migrate up\""
-                                            : "use the newer souk that changed it");
-    cli_fail(args, EXIT_FAILED, complaint);
-    return false;
+    *complaint = SLICE("the database cannot be read");
+    if (current == latest || current < 0)
+        return current < 0 ? CLI_SCHEMA_UNKNOWN : CLI_SCHEMA_CURRENT;
+    *complaint =
+        arena_format(args->arena, "the database is at version %lld, this souk needs version %lld: %s",
+                     (long long)current, (long long)latest,
+                     current < latest ? "run \"souk migrate up\"" : "use the newer souk that changed it");
+    return current < latest ? CLI_SCHEMA_BEHIND : CLI_SCHEMA_AHEAD;
 }
 
 struct store *cli_store_open(const struct args *args, const struct config *config)
 {
+    struct slice complaint;
     struct store *store = cli_store_open_any(args, config);
-    if (store == NULL || (cli_schema_is_current(args, store) && cli_shop_is_whole(args, store)))
+    if (store == NULL || (cli_schema_check(args, store, &complaint) == CLI_SCHEMA_CURRENT &&
+                          cli_shop_is_whole(store, &complaint)))
         return store;
+    cli_fail(args, EXIT_FAILED, complaint);
     store_close(store);
     return NULL;
+}
+
+DB_STATEMENT(OTHER_SESSIONS) = {
+    .sql_postgres = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name = 'souk' AND pid <> pg_backend_pid()",
+    .columns = {DB_INT},
+};
+
+/* On PostgreSQL. The sessions of a process that has just ended take a moment to go. */
+static bool is_alone_on_server(const struct args *args, const struct config *config)
+{
+    struct store *store = cli_store_open_any(args, config);
+    if (store == NULL)
+        return false;
+    struct db *db = store_connect(store);
+    int64_t give_up_us = clock_monotonic_us() + ENDING_SESSIONS_US;
+    int64_t others = 0;
+    enum db_result result;
+    while ((result = db_one_int(db, &OTHER_SESSIONS, DB_NO_ARGS, &others)) == DB_ROW && others > 0 &&
+           clock_monotonic_us() < give_up_us)
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    store_disconnect(db);
+    store_close(store);
+    if (result != DB_ROW)
+        cli_fail(args, EXIT_FAILED, SLICE("the database cannot be read"));
+    else if (others > 0)
+        cli_fail(
+            args, EXIT_FAILED,
+            SLICE("a souk process has the database open (or a pooler keeps its connections); stop it first"));
+    return result == DB_ROW && others == 0;
 }
 
 bool cli_is_alone(const struct args *args, const struct config *config)
 {
     struct slice scheme = SLICE(SQLITE_SCHEME);
     if (!slice_starts_with(config->database_url, scheme))
-        return true;
+        return is_alone_on_server(args, config);
     struct slice path = slice_skip(config->database_url, scheme.len);
     if (path.len > 3 && memcmp(path.ptr + path.len - 3, ".db", 3) == 0)
         path.len -= 3;

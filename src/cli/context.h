@@ -24,16 +24,19 @@ int cli_misused(const struct args *args, struct slice complaint);
 bool cli_config(const struct args *args, struct config *config);
 /* Opens the store, making an empty one where there is none. NULL after saying why not. */
 struct store *cli_store_create(const struct args *args, const struct config *config);
-/* Opens a shop that is there, with the schema of this binary; a missing, older or newer one is a complaint.
+/* Opens a shop that is there and can be reached, with the schema of this binary; a missing, older or newer
+ * one is a complaint.
  */
 struct store *cli_store_open(const struct args *args, const struct config *config);
 /* As cli_store_open, whatever the schema's version. */
 struct store *cli_store_open_any(const struct args *args, const struct config *config);
 
-/* Whether the database's schema is the one that this binary knows. */
-bool cli_schema_is_current(const struct args *args, struct store *store);
-/* Whether the shop is all there: no copy of it was interrupted. The schema must be current. */
-bool cli_shop_is_whole(const struct args *args, struct store *store);
+enum cli_schema { CLI_SCHEMA_CURRENT, CLI_SCHEMA_BEHIND, CLI_SCHEMA_AHEAD, CLI_SCHEMA_UNKNOWN };
+/* How the database's schema relates to the one that this binary knows; *complaint unless it is current. */
+enum cli_schema cli_schema_check(const struct args *args, struct store *store, struct slice *complaint);
+/* Whether the shop is all there: no copy of it was interrupted; else *complaint. The schema must be current.
+ */
+bool cli_shop_is_whole(struct store *store, struct slice *complaint);
 /* Whether no other souk process has the database open: for what would pull the ground from under a server. */
 bool cli_is_alone(const struct args *args, const struct config *config);
 

@@ -31,13 +31,9 @@ static bool refuse(const struct running *running, struct slice complaint)
 static bool open_services(struct running *running)
 {
     struct services *services = &running->services;
-    struct slice complaint;
     if (!cli_services_open(running->args, &running->config, services))
         return false;
     services->operations = api_operations;
-    services->keys = key_ring_open(services->store, running->config.secret, running->args->arena, &complaint);
-    if (services->keys == NULL)
-        return refuse(running, complaint);
     if (!cli_cache_open(running->args, services, (size_t)running->config.cache_bytes))
         return false;
     return store_replicas_start(services->store, services->cache) ||
@@ -58,6 +54,11 @@ static bool start(struct running *running)
     running->server = server_start(&options, running->gateway, running->args->arena, &complaint);
     if (running->server == NULL)
         return refuse(running, complaint);
+    return true;
+}
+
+static bool start_jobs(struct running *running)
+{
     if (running->config.jobs)
         running->jobs = jobs_start(&running->services);
     return !running->config.jobs || running->jobs != NULL ||
@@ -98,16 +99,19 @@ static int run_serve(const struct args *args)
     if (!cli_config(args, &running.config))
         return EXIT_USAGE;
     cli_claim_signals(&running.ends);
-    bool is_started = open_services(&running) && start(&running);
-    if (is_started) {
-        int number;
+    bool is_good = open_services(&running) && start(&running);
+    if (is_good) {
         announce(&running);
-        sigwait(&running.ends, &number);
+        enum cli_wait wait = cli_services_wait(args, &running.services, &running.ends);
+        is_good = wait == CLI_ENDED || (wait == CLI_OPEN && start_jobs(&running));
+        int number;
+        if (is_good && wait == CLI_OPEN)
+            sigwait(&running.ends, &number);
         log_message(LOG_INFO, "stopping");
     }
     /* A second Ctrl-C does not wait for what runs. */
     pthread_sigmask(SIG_UNBLOCK, &running.ends, NULL);
-    return stop(&running) && is_started ? EXIT_OK : EXIT_FAILED;
+    return stop(&running) && is_good ? EXIT_OK : EXIT_FAILED;
 }
 
 static const struct cli_option SERVE_OPTIONS[] = {
@@ -123,7 +127,7 @@ const struct cli_command command_serve = {
         "Makes an empty shop where there is none, brings the schema up to date, then prints\n"
         "`listening on http://HOST:PORT` and serves until SIGTERM or Ctrl-C: what runs is finished, what is new is\n"
         "refused, and it exits with 0. One line of JSON a request goes to standard output, what goes wrong to\n"
-        "standard error (SOUK_LOG).",
+        "standard error (SOUK_LOG). While a PostgreSQL cannot be reached it answers 503 and waits for it.",
     .options = SERVE_OPTIONS,
     .run = run_serve,
 };

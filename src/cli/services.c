@@ -8,6 +8,10 @@
 #include "data/redis.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+#define WAIT_PAUSE_MS 250 /* between two looks at a database that is away */
 
 void cli_claim_signals(sigset_t *ends)
 {
@@ -19,33 +23,102 @@ void cli_claim_signals(sigset_t *ends)
     pthread_sigmask(SIG_BLOCK, ends, NULL);
 }
 
-static bool bring_schema_up(const struct args *args, const struct config *config, struct store *store)
+/* ---- what has to be done with the database before anything is served ---- */
+
+enum preparation { PREPARED, SCHEMA_BEHIND, UNPREPARED };
+
+static enum preparation prepare(const struct args *args, struct services *services, struct slice *complaint)
 {
+    const struct config *config = services->config;
     int64_t applied;
-    struct slice complaint;
-    if (!config->migrate_at_start)
-        return cli_schema_is_current(args, store);
-    if (migrations_up(store, args->arena, &applied, &complaint))
-        return true;
-    cli_fail(args, EXIT_FAILED, complaint);
-    return false;
+    if (config->migrate_at_start && !migrations_up(services->store, args->arena, &applied, complaint))
+        return UNPREPARED;
+    enum cli_schema schema = cli_schema_check(args, services->store, complaint);
+    if (schema != CLI_SCHEMA_CURRENT)
+        return schema == CLI_SCHEMA_BEHIND ? SCHEMA_BEHIND : UNPREPARED;
+    if (!cli_shop_is_whole(services->store, complaint))
+        return UNPREPARED;
+    services->keys = key_ring_open(services->store, config->secret, args->arena, complaint);
+    return services->keys != NULL ? PREPARED : UNPREPARED;
+}
+
+/* Whether what went wrong is that the database is elsewhere and does not answer. */
+static bool is_away(struct store *store)
+{
+    return store_engine(store) == DB_POSTGRES && !store_is_ready(store);
+}
+
+/* Tries again when it came while it was tried: then what went wrong says nothing. */
+static enum preparation prepare_or_find_away(const struct args *args, struct services *services,
+                                             struct slice *complaint, bool *is_found_away)
+{
+    enum preparation preparation = prepare(args, services, complaint);
+    *is_found_away = preparation == UNPREPARED && is_away(services->store);
+    if (preparation != UNPREPARED || *is_found_away || store_engine(services->store) == DB_SQLITE)
+        return preparation;
+    preparation = prepare(args, services, complaint);
+    *is_found_away = preparation == UNPREPARED && is_away(services->store);
+    return preparation;
+}
+
+/* Says what it waits for: once, until the reason is another. The process waits once in its life. */
+static void tell_reason(struct slice reason)
+{
+    static char told[256];
+    char now[sizeof(told)];
+    snprintf(now, sizeof(now), "%.*s", SLICE_ARG(reason));
+    if (strcmp(now, told) == 0)
+        return;
+    memcpy(told, now, sizeof(told));
+    log_message(LOG_ERROR, "waiting for the database: %s", told);
 }
 
 bool cli_services_open(const struct args *args, struct config *config, struct services *services)
 {
     struct slice complaint;
+    bool is_found_away;
     *services = (struct services){.config = config, .started_at_ms = clock_now_ms()};
     if (!config_secret_ensure(config, args->arena, &complaint)) {
         cli_fail(args, EXIT_FAILED, complaint);
         return false;
     }
     services->store = cli_store_create(args, config);
-    if (services->store == NULL || !bring_schema_up(args, config, services->store) ||
-        !cli_shop_is_whole(args, services->store))
+    if (services->store == NULL)
         return false;
     key_derive(config->secret, "cursor", services->cursor_key);
     key_derive(config->secret, "seal", services->seal_key);
-    return true;
+    enum preparation preparation = prepare_or_find_away(args, services, &complaint, &is_found_away);
+    if (is_found_away)
+        tell_reason(complaint);
+    else if (preparation != PREPARED)
+        cli_fail(args, EXIT_FAILED, complaint);
+    atomic_store(&services->is_closed, is_found_away);
+    return preparation == PREPARED || is_found_away;
+}
+
+enum cli_wait cli_services_wait(const struct args *args, struct services *services, const sigset_t *ends)
+{
+    const struct timespec pause = {.tv_nsec = WAIT_PAUSE_MS * 1000000};
+    while (atomic_load(&services->is_closed)) {
+        struct slice complaint;
+        bool is_found_away;
+        size_t mark = arena_mark(args->arena);
+        if (sigtimedwait(ends, NULL, &pause) > 0)
+            return CLI_ENDED;
+        enum preparation preparation = prepare_or_find_away(args, services, &complaint, &is_found_away);
+        if (preparation == PREPARED) {
+            log_message(LOG_INFO, "the database is there");
+            atomic_store(&services->is_closed, false);
+            return CLI_OPEN;
+        }
+        if (preparation == UNPREPARED && !is_found_away) {
+            cli_fail(args, EXIT_FAILED, complaint);
+            return CLI_REFUSED;
+        }
+        tell_reason(complaint);
+        arena_rewind(args->arena, mark);
+    }
+    return CLI_OPEN;
 }
 
 static bool redis_connect(const struct args *args, struct services *services)

@@ -11,9 +11,18 @@
 void cli_claim_signals(sigset_t *ends);
 
 /* Opens the store, making an empty shop where there is none, brings the schema up to date (or refuses, as
- * SOUK_MIGRATE says) and derives the keys of SOUK_SECRET. The key ring, the cache and Redis stay NULL. Says
- * on standard error what is wrong. Whatever it returns, cli_services_close. */
+ * SOUK_MIGRATE says), reads the signing keys and derives those of SOUK_SECRET. The cache and Redis stay NULL.
+ * Says on standard error what is wrong. A PostgreSQL that cannot be reached is no failure: the log says why
+ * it cannot, and services->is_closed is set until cli_services_wait. Whatever it returns, cli_services_close.
+ */
 bool cli_services_open(const struct args *args, struct config *config, struct services *services);
+
+enum cli_wait { CLI_OPEN, CLI_ENDED, CLI_REFUSED };
+/* Waits until the database is there and all that stands above is done: CLI_OPEN, at once where it was done at
+ * the start. A schema that is behind and may not be changed (SOUK_MIGRATE) is waited for as well: CLI_REFUSED
+ * is for what waiting does not mend, said on standard error. CLI_ENDED: one of `ends` came. The log says what
+ * it waits for. */
+enum cli_wait cli_services_wait(const struct args *args, struct services *services, const sigset_t *ends);
 /* Makes the cache, with so many bytes of memory, and lets it tell the other servers of the shop, and hear of
  * what they change: by Redis, where one is set, else by the database. With no memory and nobody to tell there
  * is no cache. False after it has said why: REDIS_URL is wrong (that Redis is away is no reason). */

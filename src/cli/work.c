@@ -17,8 +17,11 @@ static int run_work(const struct args *args)
         return EXIT_USAGE;
     cli_claim_signals(&ends);
     struct jobs *jobs = NULL;
+    enum cli_wait wait = CLI_REFUSED;
     /* Its jobs change what servers show: the cache is for telling them. */
-    if (cli_services_open(args, &config, &services) && cli_cache_open(args, &services, 0)) {
+    if (cli_services_open(args, &config, &services) && cli_cache_open(args, &services, 0))
+        wait = cli_services_wait(args, &services, &ends);
+    if (wait == CLI_OPEN) {
         jobs = jobs_start(&services);
         if (jobs == NULL)
             cli_fail(args, EXIT_FAILED, SLICE("the system gives no thread for the jobs"));
@@ -34,7 +37,7 @@ static int run_work(const struct args *args)
         jobs_stop(jobs);
     }
     cli_services_close(&services);
-    return jobs != NULL ? EXIT_OK : EXIT_FAILED;
+    return jobs != NULL || wait == CLI_ENDED ? EXIT_OK : EXIT_FAILED;
 }
 
 const struct cli_command command_work = {

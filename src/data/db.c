@@ -324,6 +324,14 @@ void store_replicas_stop(struct store *store)
         store->driver->replicas_stop(store);
 }
 
+bool store_reach(struct store *store, struct arena *arena, struct slice *complaint)
+{
+    struct db_schema *schema = store->driver->schema_open(store, arena, complaint);
+    if (schema != NULL)
+        store->driver->schema_close(schema);
+    return schema != NULL;
+}
+
 bool store_is_ready(struct store *store)
 {
     return store->driver->is_ready(store);

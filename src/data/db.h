@@ -249,6 +249,8 @@ enum db_engine store_engine(const struct store *store);
 /* A connection for the calling thread's own use, opened now; NULL when the database cannot be reached. */
 struct db *store_connect(struct store *store);
 void store_disconnect(struct db *db);
+/* Whether the database can be reached now; else why not, in one line. For commands. */
+bool store_reach(struct store *store, struct arena *arena, struct slice *complaint);
 /* Whether the database answers now, for /health/ready. */
 bool store_is_ready(struct store *store);
 /* How long SQLite's write-ahead log is, as of this process's newest commit; 0 elsewhere. */

@@ -25,6 +25,7 @@ struct postgres_server {
     _Atomic int connections;          /* open or to be opened */
     _Atomic int64_t answered_us;      /* of a replica: when its watcher heard from it; 0: lost since */
     _Atomic int64_t refused_until_us; /* monotonic; until then nobody tries to connect */
+    _Atomic int64_t told_us;          /* monotonic; when the log said that it cannot be reached; 0: it can */
     _Atomic bool is_being_tried;      /* after a failure one thread tries, the others are refused */
 };
 

@@ -11,21 +11,42 @@
 
 #define REFUSAL_US INT64_C(250000) /* after a failure nobody tries again for so long */
 #define KEYWORDS_MAX 12
+#define REASON_BYTES_MAX 1024
+#define TELL_AGAIN_US INT64_C(10000000)
 
 static struct metric CONNECTS =
     METRIC("souk_postgres_connects_total", "Connections opened to PostgreSQL", NULL, METRIC_COUNTER);
 static struct metric CONNECT_FAILURES = METRIC("souk_postgres_connect_failures_total",
                                                "Connections to PostgreSQL that failed", NULL, METRIC_COUNTER);
 
-/* The newest line of libpq's complaint, without its newline. */
-static void log_failure(const char *what, const PGconn *pg)
+/* libpq's complaint on one line, as much of it as fits. It never holds a password. */
+static struct slice reason_of(const PGconn *pg, char *text, size_t size)
 {
-    struct slice text = slice_trim(slice_from(PQerrorMessage(pg)));
+    struct slice said = slice_trim(slice_from(PQerrorMessage(pg)));
+    size_t len = 0;
+    for (size_t i = 0; i < said.len && len < size; i++) {
+        bool is_space = said.ptr[i] == '\n' || said.ptr[i] == '\t' || said.ptr[i] == ' ';
+        if (!is_space)
+            text[len++] = said.ptr[i];
+        else if (text[len - 1] != ' ') /* it begins with none */
+            text[len++] = ' ';
+    }
+    return (struct slice){text, len};
+}
+
+/* At once, and now and then while it lasts; of a server that can be done without, whoever watches it tells.
+ */
+static void log_failure(struct postgres_server *server, const PGconn *pg)
+{
+    int64_t now_us = clock_monotonic_us();
+    int64_t told_us = atomic_load(&server->told_us);
+    char text[REASON_BYTES_MAX];
     struct log_line line;
-    if (!log_enabled(LOG_ERROR))
+    if (server->is_optional || (told_us > 0 && now_us - told_us < TELL_AGAIN_US))
         return;
-    log_begin(&line, LOG_ERROR, what);
-    log_string(&line, "reason", text);
+    atomic_store(&server->told_us, now_us);
+    log_begin(&line, LOG_ERROR, "PostgreSQL cannot be reached");
+    log_string(&line, "reason", reason_of(pg, text, sizeof(text)));
     log_end(&line);
 }
 
@@ -96,9 +117,9 @@ PGconn *postgres_server_connect(struct postgres_server *server)
         PQstatus(pg) == CONNECTION_OK && PQsetnonblocking(pg, 1) == 0 && PQenterPipelineMode(pg) == 1;
     if (is_good) {
         atomic_store(&server->refused_until_us, 0);
+        atomic_store(&server->told_us, 0);
     } else {
-        if (!server->is_optional) /* its watcher says so once */
-            log_failure("PostgreSQL cannot be reached", pg);
+        log_failure(server, pg);
         atomic_store(&server->answered_us, 0);
         atomic_store(&server->refused_until_us,
                      clock_monotonic_us() + REFUSAL_US + (int64_t)(random_u64() % REFUSAL_US));
@@ -115,7 +136,8 @@ PGconn *postgres_server_connect_service(struct postgres_server *server, struct a
     PGconn *pg = connect_with(server, NULL);
     if (PQstatus(pg) == CONNECTION_OK)
         return pg;
-    struct slice reason = slice_trim(slice_from(PQerrorMessage(pg)));
+    char text[REASON_BYTES_MAX];
+    struct slice reason = reason_of(pg, text, sizeof(text));
     *complaint = arena_format(arena, "PostgreSQL cannot be reached: %.*s", SLICE_ARG(reason));
     PQfinish(pg);
     return NULL;

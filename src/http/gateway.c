@@ -456,6 +456,16 @@ static enum http_status read_idempotency_key(struct exchange *x)
     return GO_ON;
 }
 
+/* Before the database was there for the first time nobody can be told who they are, nor anything else. */
+static enum http_status check_open(struct gateway *gateway, struct exchange *x)
+{
+    if (!atomic_load(&gateway->services->is_closed) ||
+        (x->request.operation->needs_no_database && slice_is_absent(x->headers[HEADER_AUTHORIZATION])))
+        return GO_ON;
+    exchange_set_unavailable(x, "The shop is about to open; try again");
+    return x->status;
+}
+
 /* The list of steps: those that ask nobody outside of this process, ... */
 static enum http_status check_head(struct gateway *gateway, struct exchange *x)
 {
@@ -463,6 +473,7 @@ static enum http_status check_head(struct gateway *gateway, struct exchange *x)
     /* clang-format off */
     if ((status = check_rate_of_address(gateway, x)) ||
         (status = x->status) || /* what find_route said */
+        (status = check_open(gateway, x)) ||
         (status = check_accept(x)) ||
         (status = check_body(x)))
         return status;

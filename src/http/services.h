@@ -7,6 +7,8 @@
 #include "data/db.h"
 #include "http/operation.h"
 
+#include <stdatomic.h>
+
 struct redis;
 
 struct services {
@@ -19,6 +21,9 @@ struct services {
     uint8_t cursor_key[32]; /* signs cursors */
     uint8_t seal_key[32];   /* hides what is stored but must be read again */
     int64_t started_at_ms;
+    /* The database could not be reached when this process started, and not everything above stands yet:
+     * `keys` may only be looked at after this was seen to be false. Once false it stays so. */
+    _Atomic bool is_closed;
 };
 
 /* The cache for what is somebody's own (a session, a cart), which is checked to be theirs at each use: where

@@ -35,7 +35,8 @@ enum http_status health_ready(struct request *request, struct response *response
 {
     struct store *store = request->services->store;
     bool is_database_well = store_is_ready(store);
-    bool is_schema_well = is_database_well && migrations_current(store) == migrations_latest();
+    bool is_schema_well = is_database_well && !atomic_load(&request->services->is_closed) &&
+                          migrations_current(store) == migrations_latest();
     bool is_draining = gateway_is_draining();
     bool is_well = is_database_well && is_schema_well && !is_draining;
     enum health_status workers = is_draining          ? HEALTH_STATUS_DOWN
@@ -90,6 +91,12 @@ enum http_status openapi_get(struct request *request, struct response *response)
 
 enum http_status jwks_get(struct request *request, struct response *response)
 {
+    if (atomic_load(&request->services->is_closed)) {
+        enum http_status status =
+            problem(response, PROBLEM_UNAVAILABLE, "The keys are not read yet; try again");
+        response_header(response, "Retry-After", SLICE("1"));
+        return status;
+    }
     buf_append(&response->body, key_ring_jwks(request->services->keys, request->arena));
     response_header(response, "Cache-Control", SLICE("public, max-age=300"));
     return HTTP_STATUS_OK;

@@ -21,6 +21,7 @@ export interface ServerOptions {
     database?: Database;             // of the new folder; remains the caller's
     env?: Record<string, string>;
     args?: string[];
+    awaits?: "ready" | "listening";  // default: ready
 }
 
 export interface Exit {
@@ -144,7 +145,7 @@ export class Server {
             }
             await Promise.race([sleep(10), this.exit]);
         }
-        for (;;) {
+        while (this.options.awaits !== "listening") {
             const status = await fetch(`${this.url}/health/ready`, { signal: AbortSignal.timeout(5000) }).then((reply) => reply.status, () => 0);
             if (status === 200) return;
             if (end.exit) throw fail(`ended with ${JSON.stringify(end.exit)} before it was ready`);
