@@ -223,7 +223,7 @@ COMMENT ON COLUMN stock_movements.actor_id IS 'the user who did it; NULL: the sy
 COMMENT ON COLUMN stock_movements.created_at IS 'when it moved';
 CREATE INDEX stock_movements_variant ON stock_movements (variant_id, id);
 
--- Full-text search over all products that are not deleted (docs/decisions/0007-search-on-postgresql.md). Holds folded words
+-- Full-text search over all products that are not deleted (docs/decisions/0010-search-on-postgresql.md). Holds folded words
 -- (base/text.h), so that "Straße" and "strasse" meet: the server takes the texts apart, since what PostgreSQL's own parser holds
 -- for a word depends on the locale of the database. Kept by the same function that renders product_documents.
 CREATE TABLE product_search (

@@ -363,6 +363,7 @@ DB_STATEMENT(CART_INSERT) = {
 
 DB_STATEMENT(CART_OF_USER) = {
     .sql = "SELECT id FROM carts WHERE user_id = $1 AND user_id IS NOT NULL AND status <> 'converted'",
+    .sql_postgres = "SELECT id FROM carts WHERE open_user_id = $1",
     .params = {DB_UUID},
     .columns = {DB_UUID},
 };

@@ -171,9 +171,8 @@ static void add_source(struct db_built *built, const struct list *list)
                      DB_NO_ARGS);
         db_built_add(built, SQL(" WHERE l.category_id = $?"), DB_ARGS(db_uuid(list->category_id)));
     } else if (input->has_q) {
-        db_built_add(built,
-                     SQL(" FROM hits h JOIN products p ON p.number = h.number WHERE p.deleted_at IS NULL"),
-                     DB_NO_ARGS);
+        search_hits_from(built, &list->search);
+        db_built_add(built, SQL(" WHERE p.deleted_at IS NULL"), DB_NO_ARGS);
     } else if (input->has_tag && !list->has_category) {
         db_built_add(built,
                      SQL(" FROM product_tags t JOIN products p ON p.number = t.number"
@@ -204,7 +203,11 @@ static void add_price_filter(struct db_built *built, const struct list *list)
                      DB_ARGS(db_int(input->price_lte)));
 }
 
-/* What listings and tags cannot lead to by themselves. */
+#define SUBTREE                                                                                              \
+    "WITH RECURSIVE subtree(id) AS (SELECT c.id FROM categories c WHERE c.id = $?"                           \
+    " UNION ALL SELECT c.id FROM categories c JOIN subtree s ON c.parent_id = s.id) SELECT subtree.id FROM subtree"
+
+/* What listings and tags cannot lead to by themselves. (PostgreSQL knows of an array that it is short.) */
 static void add_category_and_tag(struct db_built *built, const struct list *list)
 {
     const struct products_list_input *input = list->input;
@@ -214,12 +217,10 @@ static void add_category_and_tag(struct db_built *built, const struct list *list
             SQL(" AND EXISTS (SELECT 1 FROM category_products l WHERE l.number = p.number AND l.category_id = $?)"),
             DB_ARGS(db_uuid(list->category_id)));
     else if (list->has_category && !is_by_listing(list))
-        db_built_add(
-            built,
-            SQL(" AND p.category_id IN (WITH RECURSIVE subtree(id) AS (SELECT c.id FROM categories c WHERE c.id = $?"
-                " UNION ALL SELECT c.id FROM categories c JOIN subtree s ON c.parent_id = s.id)"
-                " SELECT subtree.id FROM subtree)"),
-            DB_ARGS(db_uuid(list->category_id)));
+        db_built_add(built,
+                     list->engine == DB_POSTGRES ? SQL(" AND p.category_id = ANY (ARRAY(" SUBTREE "))")
+                                                 : SQL(" AND p.category_id IN (" SUBTREE ")"),
+                     DB_ARGS(db_uuid(list->category_id)));
     if (!input->has_tag || (!list->has_category && !input->has_q))
         return;
     db_built_add(

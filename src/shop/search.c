@@ -181,6 +181,14 @@ void search_hits(struct db_built *built, const struct search *search)
                  DB_ARGS(db_text(search->query), db_int(SEARCH_HITS_MAX)));
 }
 
+void search_hits_from(struct db_built *built, const struct search *search)
+{
+    db_built_add(built,
+                 search->engine == DB_POSTGRES ? SQL(SEARCH_POSTGRES_HITS)
+                                               : SQL(" FROM hits h JOIN products p ON p.number = h.number"),
+                 DB_NO_ARGS);
+}
+
 /* ---- keeping the index ---- */
 
 static struct slice words_of_tags(struct arena *arena, const struct product *product)

@@ -29,6 +29,8 @@ void search_ranked_begin(struct db_built *built, const struct search *search, bo
 void search_ranked_end(struct db_built *built, const struct search *search, bool is_filtered);
 /* "WITH hits AS (...) ": the SEARCH_HITS_MAX newest hits, as a table `hits` with one column, `number`. */
 void search_hits(struct db_built *built, const struct search *search);
+/* " FROM hits h JOIN products p ..." */
+void search_hits_from(struct db_built *built, const struct search *search);
 
 /* Keeps the words of a product as they are in memory; writes only when they changed. `is_new`: it has none
  * yet. */

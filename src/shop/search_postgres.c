@@ -1,6 +1,6 @@
 /* Text search on PostgreSQL: a tsvector for each product, made here word by word (its own parser's idea of a
  * word depends on the locale of the database), and the correction of words that are in no product
- * (docs/decisions/0007). */
+ * (docs/decisions/0010). */
 #include "shop/search_private.h"
 
 #include "base/text.h"
@@ -147,18 +147,20 @@ struct slice search_postgres_query(struct arena *arena, struct slice typed)
 #define BLOCKS                                                                                               \
     "(SELECT max(number) / " SEARCH_BLOCK " AS newest FROM product_search) AS top"                           \
     " CROSS JOIN LATERAL generate_series(top.newest, 0, -1) AS b(block) CROSS JOIN LATERAL"
-#define MATCHES_IN_BLOCK "s.words @@ ($?::tsquery && ('''#' || b.block::text || '''')::tsquery)"
+#define MATCHES_IN_BLOCK(query) "s.words @@ (" query "::tsquery && ('''#' || b.block::text || '''')::tsquery)"
 
-/* Weights of D (description), C (vendor), B (tags, SKU), A (name); a long text weighs its words less. */
-#define RANKED                                                                                               \
-    "SELECT number FROM (SELECT w.number, ts_rank('{0.1, 0.3, 0.6, 1.0}', w.words, $?::tsquery, 1) AS rank_value FROM "
+/* Weights of D (description), C (vendor), B (tags, SKU), A (name); a long text weighs its words less. A
+ * subquery is sure to look up one candidate after the other, whatever the planner expects. */
+#define RANKED                                                                                                       \
+    "SELECT number FROM (SELECT candidates.number, (SELECT ts_rank('{0.1, 0.3, 0.6, 1.0}', w.words, $?::tsquery, 1)" \
+    " FROM product_search w WHERE w.number = candidates.number) AS rank_value FROM "
 
 void search_postgres_hits(struct db_built *built, struct slice query)
 {
     db_built_add(built,
                  SQL("WITH hits AS MATERIALIZED (SELECT found.number FROM " BLOCKS
-                     " (SELECT s.number FROM product_search s WHERE " MATCHES_IN_BLOCK
-                     " ORDER BY s.number DESC) AS found LIMIT $?) "),
+                     " (SELECT s.number FROM product_search s WHERE " MATCHES_IN_BLOCK(
+                         "$?") " ORDER BY s.number DESC) AS found LIMIT $?) "),
                  DB_ARGS(db_text(query), db_int(SEARCH_HITS_MAX)));
 }
 
@@ -166,15 +168,13 @@ void search_postgres_ranked_begin(struct db_built *built, struct slice query, bo
 {
     if (is_filtered) {
         search_postgres_hits(built, query);
-        db_built_add(
-            built,
-            SQL(RANKED "(SELECT h.number FROM hits h JOIN products p ON p.number = h.number WHERE 1 = 1"),
-            DB_ARGS(db_text(query)));
+        db_built_add(built, SQL(RANKED "(SELECT h.number" SEARCH_POSTGRES_HITS " WHERE 1 = 1"),
+                     DB_ARGS(db_text(query)));
         return;
     }
     db_built_add(built,
                  SQL(RANKED "(SELECT found.number FROM " BLOCKS " (SELECT s.number FROM product_search s"
-                            " JOIN products p ON p.number = s.number WHERE " MATCHES_IN_BLOCK),
+                            " JOIN products p ON p.number = s.number WHERE " MATCHES_IN_BLOCK("$?")),
                  DB_ARGS(db_text(query), db_text(query)));
 }
 
@@ -184,16 +184,14 @@ void search_postgres_ranked_end(struct db_built *built, bool is_filtered)
                  is_filtered ? SQL(" ORDER BY h.number DESC LIMIT $?) AS candidates")
                              : SQL(" ORDER BY s.number DESC) AS found LIMIT $?) AS candidates"),
                  DB_ARGS(db_int(SEARCH_CANDIDATES_MAX)));
-    db_built_add(built,
-                 SQL(" JOIN product_search w ON w.number = candidates.number) AS ranked"
-                     " ORDER BY rank_value DESC, number DESC"),
-                 DB_NO_ARGS);
+    db_built_add(built, SQL(") AS ranked ORDER BY rank_value DESC, number DESC"), DB_NO_ARGS);
 }
 
 /* ---- typing errors ---- */
 
 DB_STATEMENT(HAS_HIT) = {
-    .sql_postgres = "SELECT 1 FROM product_search WHERE words @@ $1::tsquery LIMIT 1",
+    .sql_postgres = "SELECT 1 FROM " BLOCKS " (SELECT s.number FROM product_search s WHERE " MATCHES_IN_BLOCK(
+        "$1") " ORDER BY s.number DESC) AS found LIMIT 1",
     .params = {DB_TEXT},
     .columns = {DB_INT},
 };

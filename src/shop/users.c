@@ -497,11 +497,14 @@ DB_STATEMENT(USER_TOKENS_DELETE) = {
 DB_STATEMENT(USER_CART_LINES_DELETE) = {
     .sql = "DELETE FROM cart_lines WHERE cart_id IN"
            " (SELECT id FROM carts WHERE user_id = $1 AND user_id IS NOT NULL AND status = 'active')",
+    .sql_postgres = "DELETE FROM cart_lines WHERE cart_id IN"
+                    " (SELECT id FROM carts WHERE open_user_id = $1 AND status = 'active')",
     .params = {DB_UUID},
 };
 
 DB_STATEMENT(USER_CART_DELETE) = {
     .sql = "DELETE FROM carts WHERE user_id = $1 AND user_id IS NOT NULL AND status = 'active'",
+    .sql_postgres = "DELETE FROM carts WHERE open_user_id = $1 AND status = 'active'",
     .params = {DB_UUID},
 };
 
