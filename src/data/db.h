@@ -159,6 +159,8 @@ enum db_result db_one_int(struct db *db, const struct db_statement *statement, s
 
 /* Proof at compile time that a fragment is a literal. */
 #define SQL(literal) ("" literal "")
+/* The same of a fragment that only PostgreSQL is given; its words may be that engine's own. */
+#define SQL_POSTGRES(literal) ("" literal "")
 
 struct db_built {
     char sql[DB_SQL_BYTES_MAX];

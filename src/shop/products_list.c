@@ -218,8 +218,9 @@ static void add_category_and_tag(struct db_built *built, const struct list *list
             DB_ARGS(db_uuid(list->category_id)));
     else if (list->has_category && !is_by_listing(list))
         db_built_add(built,
-                     list->engine == DB_POSTGRES ? SQL(" AND p.category_id = ANY (ARRAY(" SUBTREE "))")
-                                                 : SQL(" AND p.category_id IN (" SUBTREE ")"),
+                     list->engine == DB_POSTGRES
+                         ? SQL_POSTGRES(" AND p.category_id = ANY (ARRAY(" SUBTREE "))")
+                         : SQL(" AND p.category_id IN (" SUBTREE ")"),
                      DB_ARGS(db_uuid(list->category_id)));
     if (!input->has_tag || (!list->has_category && !input->has_q))
         return;
@@ -258,7 +259,8 @@ static void add_filters(struct db_built *built, const struct list *list)
         db_built_add(
             built,
             list->engine == DB_POSTGRES
-                ? SQL(" AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.is_sold_out)" IS_SOLD_OUT)
+                ? SQL_POSTGRES(
+                      " AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.is_sold_out)" IS_SOLD_OUT)
                 : SQL(" AND p.id IN (SELECT z.product_id FROM variant_stock z WHERE z.on_hand <= z.reserved"
                       " AND z.is_tracked = TRUE AND z.allows_backorder = FALSE AND z.is_retired = FALSE)" IS_SOLD_OUT),
             DB_NO_ARGS);

@@ -184,7 +184,7 @@ void search_hits(struct db_built *built, const struct search *search)
 void search_hits_from(struct db_built *built, const struct search *search)
 {
     db_built_add(built,
-                 search->engine == DB_POSTGRES ? SQL(SEARCH_POSTGRES_HITS)
+                 search->engine == DB_POSTGRES ? SQL_POSTGRES(SEARCH_POSTGRES_HITS)
                                                : SQL(" FROM hits h JOIN products p ON p.number = h.number"),
                  DB_NO_ARGS);
 }

@@ -158,9 +158,9 @@ struct slice search_postgres_query(struct arena *arena, struct slice typed)
 void search_postgres_hits(struct db_built *built, struct slice query)
 {
     db_built_add(built,
-                 SQL("WITH hits AS MATERIALIZED (SELECT found.number FROM " BLOCKS
-                     " (SELECT s.number FROM product_search s WHERE " MATCHES_IN_BLOCK(
-                         "$?") " ORDER BY s.number DESC) AS found LIMIT $?) "),
+                 SQL_POSTGRES("WITH hits AS MATERIALIZED (SELECT found.number FROM " BLOCKS
+                              " (SELECT s.number FROM product_search s WHERE " MATCHES_IN_BLOCK(
+                                  "$?") " ORDER BY s.number DESC) AS found LIMIT $?) "),
                  DB_ARGS(db_text(query), db_int(SEARCH_HITS_MAX)));
 }
 
@@ -168,23 +168,24 @@ void search_postgres_ranked_begin(struct db_built *built, struct slice query, bo
 {
     if (is_filtered) {
         search_postgres_hits(built, query);
-        db_built_add(built, SQL(RANKED "(SELECT h.number" SEARCH_POSTGRES_HITS " WHERE 1 = 1"),
+        db_built_add(built, SQL_POSTGRES(RANKED "(SELECT h.number" SEARCH_POSTGRES_HITS " WHERE 1 = 1"),
                      DB_ARGS(db_text(query)));
         return;
     }
     db_built_add(built,
-                 SQL(RANKED "(SELECT found.number FROM " BLOCKS " (SELECT s.number FROM product_search s"
-                            " JOIN products p ON p.number = s.number WHERE " MATCHES_IN_BLOCK("$?")),
+                 SQL_POSTGRES(RANKED "(SELECT found.number FROM " BLOCKS
+                                     " (SELECT s.number FROM product_search s"
+                                     " JOIN products p ON p.number = s.number WHERE " MATCHES_IN_BLOCK("$?")),
                  DB_ARGS(db_text(query), db_text(query)));
 }
 
 void search_postgres_ranked_end(struct db_built *built, bool is_filtered)
 {
     db_built_add(built,
-                 is_filtered ? SQL(" ORDER BY h.number DESC LIMIT $?) AS candidates")
-                             : SQL(" ORDER BY s.number DESC) AS found LIMIT $?) AS candidates"),
+                 is_filtered ? SQL_POSTGRES(" ORDER BY h.number DESC LIMIT $?) AS candidates")
+                             : SQL_POSTGRES(" ORDER BY s.number DESC) AS found LIMIT $?) AS candidates"),
                  DB_ARGS(db_int(SEARCH_CANDIDATES_MAX)));
-    db_built_add(built, SQL(") AS ranked ORDER BY rank_value DESC, number DESC"), DB_NO_ARGS);
+    db_built_add(built, SQL_POSTGRES(") AS ranked ORDER BY rank_value DESC, number DESC"), DB_NO_ARGS);
 }
 
 /* ---- typing errors ---- */

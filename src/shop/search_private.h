@@ -33,7 +33,8 @@ struct search_texts {
 /* The hits and their products, each found by its number: a plain join makes the planner read all products
  * when it expects many hits (OFFSET 0 keeps it from making one of this). */
 #define SEARCH_POSTGRES_HITS                                                                                 \
-    " FROM hits h CROSS JOIN LATERAL (SELECT * FROM products WHERE number = h.number OFFSET 0) AS p"
+    " FROM hits h CROSS JOIN LATERAL (SELECT id, number, category_id, vendor, price_minor, name_sort,"       \
+    " is_active, is_featured, created_at, deleted_at FROM products WHERE number = h.number OFFSET 0) AS p"
 
 struct slice search_postgres_query(struct arena *arena, struct slice typed);
 enum db_result search_postgres_correct(struct db *db, struct arena *arena, struct slice typed,

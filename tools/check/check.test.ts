@@ -25,6 +25,7 @@ test("what is not a literal is found", () => {
     assert.match(sqlFindings(statement(`text`))[0]!, /not made of literals/);
     assert.match(sqlFindings(statement(`"SELECT 1 FROM t WHERE id = $1" suffix`))[0]!, /not made of literals/);
     assert.match(sqlFindings(`static const struct db_statement X = {.sql = "SELECT 1"};`)[0]!, /DB_STATEMENT/);
+    assert.match(sqlFindings(`DB_STATEMENT(X) = {.sql = NULL};`)[0]!, /has no .sql/);
     assert.match(sqlFindings(`void f(void) { buf_format(&out, "SELECT id FROM t WHERE id = %d", 1); }`)[0]!, /outside/);
 });
 
@@ -51,6 +52,9 @@ test("the engines' own ways are refused", () => {
     for (const sql of ["SELECT CAST(a AS text) FROM t", "SELECT a::text FROM t", "SELECT now()", "SELECT CURRENT_TIMESTAMP", "SELECT * FROM t",
         "SELECT t.* FROM t", "WITH x AS (DELETE FROM t RETURNING a) SELECT a FROM x", "INSERT OR IGNORE INTO t VALUES (1)", "DELETE FROM t; DELETE FROM u"])
         assert.equal(textFaults(sql).length, 1, sql);
+    assert.deepEqual(textFaults("WITH x AS (DELETE FROM t) SELECT a::text FROM t", true), []);
+    assert.equal(textFaults("SELECT now(), a::text FROM t", true).length, 1);
+    assert.deepEqual(sqlFindings(`DB_STATEMENT(X) = {.sql_postgres = "DELETE FROM t WHERE a = 'x'::text"};`), []);
     for (const sql of ["SELECT count(*) FROM t WHERE a = '::now()'", "SELECT a * b FROM t", "WITH x AS (SELECT a FROM t) DELETE FROM t"])
         assert.deepEqual(textFaults(sql), [], sql);
 });
@@ -62,6 +66,8 @@ test("fragments are literals, a choice of them, or elements of constant tables",
     assert.deepEqual(sqlFindings(`static const char *const SORTS[] = {SQL("a"), [2] = SQL("b")};\n${add("SORTS[i]")}`), []);
     assert.deepEqual(sqlFindings(`static const struct sort SORTS[] = {{.sql = SQL("a")}, {.sql = SQL("b")}};\n${add("SORTS[i].sql")}`), []);
     assert.deepEqual(sqlFindings(`static const char *sort_of(int s)\n{\n if (s) return SQL("a");\n return SQL("b");\n}\n${add("sort_of(x)")}`), []);
+    assert.deepEqual(sqlFindings(add(`SQL_POSTGRES(" WHERE a = 'x'::text")`)), []);
+    assert.match(sqlFindings(add(`SQL(" WHERE a = 'x'::text")`))[0]!, /a cast/);
     assert.match(sqlFindings(add("text"))[0]!, /not a literal/);
     assert.match(sqlFindings(`static const struct sort S[] = {{.sql = SQL("a")}};\nvoid g(void)\n{\n s.sql = input;\n}\n${add("s.sql")}`)[0]!, /not a literal/);
     assert.match(sqlFindings(`static const char *sort_of(const char *s)\n{\n return s;\n}\n${add("sort_of(x)")}`)[0]!, /not a literal/);

@@ -1,10 +1,11 @@
 // Proves that SQL is made of literals, keeps to the subset that both engines share, and agrees with what is declared beside it.
 //
 //   DB_STATEMENT(NAME) = {...}    .sql and .sql_postgres are literals; $1..$n are the declared params, each used; the select list
-//                                 (or RETURNING) has as many columns as are declared
+//                                 (or RETURNING) has as many columns as are declared. A text of PostgreSQL's own may cast, and
+//                                 change data in a CTE
 //   db_query(db, &NAME, DB_ARGS(...)) and its kin: as many arguments as params, of the declared types
 //   db_built_add(&built, ...)     the fragment is SQL("..."), a choice between such, or an element of a constant table of
-//                                 such; as many `$?` as arguments
+//                                 such; as many `$?` as arguments. SQL_POSTGRES("..."): only that engine is given it
 //   anywhere else above data/     no literal that is SQL
 import { closing, expand, filesUnder, isMain, literal, readSource, report, split, type Finding, type Macro, type Source, type Token } from "./c.ts";
 
@@ -26,9 +27,12 @@ const FORBIDDEN: [RegExp, string][] = [
     [/;\s*\S/, "more than one statement"],
 ];
 
-export function textFaults(sql: string): string[] {
+/** What PostgreSQL's own texts may do. */
+const OF_POSTGRES = /^a (cast|CTE)/;
+
+export function textFaults(sql: string, isPostgres = false): string[] {
     const text = bare(sql);
-    return FORBIDDEN.filter(([pattern]) => pattern.test(text)).map(([, what]) => what);
+    return FORBIDDEN.filter(([pattern, what]) => pattern.test(text) && !(isPostgres && OF_POSTGRES.test(what))).map(([, what]) => what);
 }
 
 /** The numbers of $1..$n in it. */
@@ -89,7 +93,7 @@ export class SqlChecker {
 
     constructor(private readonly source: Source, shared: Map<string, Macro> = new Map()) {
         this.macros = new Map([...shared, ...source.macros]);
-        for (const name of ["SQL", "DB_ARGS", "DB_STATEMENT", "CHECK"]) this.macros.delete(name);
+        for (const name of ["SQL", "SQL_POSTGRES", "DB_ARGS", "DB_STATEMENT", "CHECK"]) this.macros.delete(name);
         this.tokens = source.tokens;
     }
 
@@ -106,7 +110,7 @@ export class SqlChecker {
             if (/^db_(query|run|change|one_int)$/.test(text)) this.use(i);
             else if (text === "db_built_add") this.fragment(i);
             else if (text === "db_built_init") this.built(i);
-            else if (text === "SQL") this.sqlMacro(i);
+            else if (isMark(text)) this.sqlMacro(i);
         }
         this.strays();
         return this.findings;
@@ -133,7 +137,7 @@ export class SqlChecker {
         const statement: Statement = { name, line: this.tokens[at]!.line, params: types("params"), columns: types("columns") };
         this.statements.set(name, statement);
         const texts = ["sql", "sql_postgres"].filter((member) => members.has(member) && members.get(member)![0]?.text !== "NULL");
-        if (!texts.includes("sql")) this.complain(at, `${name} has no .sql`);
+        if (texts.length === 0) this.complain(at, `${name} has no .sql`);
         for (const member of texts) {
             const sql = literal(members.get(member)!, this.macros);
             if (sql === null) this.complain(at, `${name}: .${member} is not made of literals`);
@@ -143,10 +147,7 @@ export class SqlChecker {
 
     private judge(at: number, statement: Statement, member: string, sql: string): void {
         const where = `${statement.name}${member === "sql" ? "" : ` (${member})`}`;
-        for (const fault of textFaults(sql)) {
-            if (member === "sql_postgres" && fault.startsWith("a cast")) continue; // a text of its own may
-            this.complain(at, `${where}: ${fault}`);
-        }
+        for (const fault of textFaults(sql, member === "sql_postgres")) this.complain(at, `${where}: ${fault}`);
         if (/\?/.test(bare(sql))) this.complain(at, `${where}: parameters are $1..$n`);
         const used = parametersIn(sql);
         const declared = statement.params.length;
@@ -213,14 +214,14 @@ export class SqlChecker {
         }
         const sql = this.textOf(text);
         if (sql === null) return; // a choice: each part has been seen as a literal
-        this.judgeFragment(at, sql);
+        this.judgeFragment(at, sql, isOfPostgres(text));
         const values = argumentsOf(args);
         const places = (bare(sql).match(/\$\?/g) ?? []).length;
         if (values !== null && values.length !== places) this.complain(at, `the fragment has ${places} "$?", here are ${values.length} arguments`);
     }
 
-    private judgeFragment(at: number, sql: string): void {
-        for (const fault of textFaults(sql)) this.complain(at, fault);
+    private judgeFragment(at: number, sql: string, isPostgres: boolean): void {
+        for (const fault of textFaults(sql, isPostgres)) this.complain(at, fault);
         if (/\$\d/.test(bare(sql))) this.complain(at, "a fragment's parameters are $?");
     }
 
@@ -229,12 +230,12 @@ export class SqlChecker {
         this.see(inside);
         const sql = literal(inside, this.macros);
         if (sql === null) this.complain(at, "SQL() takes literals only");
-        else this.judgeFragment(at, sql);
+        else this.judgeFragment(at, sql, isOfPostgres(this.tokens.slice(at)));
     }
 
     /** The text, when it is one literal (bare or in SQL()). */
     private textOf(tokens: Token[]): string | null {
-        if (tokens[0]?.text === "SQL" && tokens[0].kind === "word") return literal(tokens.slice(1), this.macros);
+        if (tokens[0]?.kind === "word" && isMark(tokens[0].text)) return literal(tokens.slice(1), this.macros);
         return literal(tokens, this.macros);
     }
 
@@ -322,6 +323,15 @@ export class SqlChecker {
                 this.complain(i, "SQL outside DB_STATEMENT or SQL()");
         });
     }
+}
+
+/** SQL("...") or SQL_POSTGRES("...") */
+function isMark(word: string): boolean {
+    return word === "SQL" || word === "SQL_POSTGRES";
+}
+
+function isOfPostgres(tokens: Token[]): boolean {
+    return tokens[0]?.text === "SQL_POSTGRES";
 }
 
 function withoutDesignator(part: Token[]): Token[] {

@@ -1,7 +1,7 @@
-/* What the tests of auth/ share: a migrated store on either engine (store.h), users, and a secret. */
+/* What the tests of auth/ share: a migrated store on either engine (data/store.h), users, and a secret. */
 #pragma once
 
-#include "store.h"
+#include "data/store.h"
 
 #define SECRET SLICE("a secret of the tests, long enough")
 

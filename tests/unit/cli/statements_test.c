@@ -1,6 +1,6 @@
 /* Every statement of the program, prepared on the engine: its text, the types of its parameters and columns.
  * (What db_built_add puts together is explained, and so prepared, by shop/lists_test.c.) */
-#include "store.h"
+#include "data/store.h"
 
 struct walk {
     struct db *db;

@@ -1,6 +1,6 @@
 /* Copying a shop: what the copy knows of the schema, that every value survives the way to PostgreSQL and
  * back, that an interrupted copy goes on, and that differences are found. */
-#include "store.h"
+#include "data/store.h"
 
 #include "data/copy_private.h"
 

@@ -1,8 +1,8 @@
-/* What the tests of data/ share: an empty database on either engine (store.h), and in it a small table of
+/* What the tests of data/ share: an empty database on either engine (data/store.h), and in it a small table of
  * counters and one with a column of each type. */
 #pragma once
 
-#include "store.h"
+#include "data/store.h"
 
 struct fixture {
     struct arena arena;

@@ -1,8 +1,8 @@
-/* What the tests of http/ share: a migrated store on either engine (store.h), and a small shop of counters
- * whose operations take every way through the gateway. */
+/* What the tests of http/ share: a migrated store on either engine (data/store.h), and a small shop of
+ * counters whose operations take every way through the gateway. */
 #pragma once
 
-#include "store.h"
+#include "data/store.h"
 
 #include "auth/session.h"
 #include "auth/token.h"

@@ -1,7 +1,7 @@
-/* What the tests of shop/ share: a migrated shop on either engine (store.h), and products in stock. */
+/* What the tests of shop/ share: a migrated shop on either engine (data/store.h), and products in stock. */
 #pragma once
 
-#include "store.h"
+#include "data/store.h"
 
 struct shop {
     struct arena arena;

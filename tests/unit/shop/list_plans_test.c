@@ -3,123 +3,7 @@
  * end, nor sort more than its filter leaves. */
 #include "catalogue.h"
 
-#include "data/db_private.h"
-
-/* ---- a connection that explains ---- */
-
-static struct {
-    struct db_driver driver; /* the real one, but for `query` */
-    const struct db_driver *real;
-    struct arena *arena;
-    const char *what;  /* is being listed */
-    double sorted_max; /* rows that a sort of it may take */
-    size_t explained, complaints;
-} spy;
-
-static const char *const LARGE[] = {"products",       "product_documents", "category_products",
-                                    "product_tags",   "variants",          "variant_stock",
-                                    "product_search", "search_words",      "users",
-                                    "orders",         "stock_movements"};
-
-static bool is_large(const char *table)
-{
-    for (size_t i = 0; table != NULL && i < COUNT_OF(LARGE); i++)
-        if (strcmp(table, LARGE[i]) == 0)
-            return true;
-    return false;
-}
-
-/* The rows that the node has handed up, in all its loops. */
-static double rows_of(const json_t *node)
-{
-    return json_number_value(json_object_get(node, "Actual Rows")) *
-           json_number_value(json_object_get(node, "Actual Loops"));
-}
-
-static void complain(struct slice sql, const char *format, ...)
-{
-    va_list args;
-    char text[160];
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    print_error("%s: %s: %.*s\n", spy.what, text, SLICE_ARG(sql));
-    spy.complaints++;
-}
-
-/* Also what it has not handed up. A total ends the reading of a table when it has counted enough. */
-static double looked_at(const json_t *node)
-{
-    return rows_of(node) + json_number_value(json_object_get(node, "Rows Removed by Filter")) *
-                               json_number_value(json_object_get(node, "Actual Loops"));
-}
-
-/* What a sort takes is what its only child hands up. */
-static void check_node(const json_t *node, struct slice sql)
-{
-    const char *type = json_string_value(json_object_get(node, "Node Type"));
-    const char *table = json_string_value(json_object_get(node, "Relation Name"));
-    json_t *children = json_object_get(node, "Plans");
-    if (strcmp(type, "Seq Scan") == 0 && is_large(table) && looked_at(node) > PAGE_TOTAL_MAX + 1)
-        complain(sql, "reads all of %s", table);
-    if (strcmp(type, "Sort") == 0 && rows_of(json_array_get(children, 0)) > spy.sorted_max)
-        complain(sql, "sorts %.0f rows", rows_of(json_array_get(children, 0)));
-    for (size_t i = 0; i < json_array_size(children); i++)
-        check_node(json_array_get(children, i), sql);
-}
-
-static void explain(struct db *db, const struct db_call *call)
-{
-    static const enum db_type PLAN[] = {DB_JSON, DB_END};
-    struct slice sql =
-        arena_format(spy.arena, "EXPLAIN (ANALYZE, FORMAT JSON) %.*s", (int)call->sql_len, call->sql);
-    struct db_call explaining = *call;
-    explaining.statement = NULL;
-    explaining.sql = sql.ptr;
-    explaining.sql_len = sql.len;
-    explaining.columns = PLAN;
-    explaining.column_count = 1;
-    struct db_rows *rows = spy.real->query(db, &explaining);
-    assert_int_equal(db_next(rows), DB_ROW);
-    struct slice text = db_get_text(rows, 0);
-    json_t *plan = json_loadb(text.ptr, text.len, 0, NULL);
-    db_close(rows);
-    assert_non_null(plan);
-    if (getenv("SOUK_TEST_PLANS") != NULL) /* for whoever wants to see them */
-        print_message("%s: %s\n%s\n", spy.what, call->sql, json_dumps(plan, JSON_INDENT(1)));
-    check_node(json_object_get(json_array_get(plan, 0), "Plan"), (struct slice){call->sql, call->sql_len});
-    json_decref(plan);
-    spy.explained++;
-}
-
-/* A statement that is no list finds its rows by the same key each time: once is enough. */
-static bool was_explained(const struct db_statement *statement)
-{
-    static const struct db_statement *seen[32];
-    size_t i = 0;
-    while (i < COUNT_OF(seen) && seen[i] != NULL && seen[i] != statement)
-        i++;
-    assert_true(i < COUNT_OF(seen));
-    bool is_new = seen[i] == NULL;
-    seen[i] = statement;
-    return !is_new;
-}
-
-static struct db_rows *explain_and_query(struct db *db, const struct db_call *call)
-{
-    if (call->statement == NULL || !was_explained(call->statement))
-        explain(db, call);
-    return spy.real->query(db, call);
-}
-
-static void spy_on(struct shop *shop)
-{
-    spy.real = shop->db->driver;
-    spy.driver = *spy.real;
-    spy.driver.query = explain_and_query;
-    spy.arena = &shop->arena;
-    shop->db->driver = &spy.driver;
-}
+#include "data/explain.h"
 
 /* ---- a shop ---- */
 
@@ -159,6 +43,11 @@ static void spy_on(struct shop *shop)
     " CASE WHEN i % 9 = 0 THEN 'unfulfilled' WHEN i % 5000 = 1 THEN 'cancelled' ELSE 'delivered' END, 'USD', 100, 0, 0, 100," \
     " '[]', '{}', 'standard', 'manual', to_timestamp(1700000000 + i), to_timestamp(1700000000 + i)"                           \
     " FROM generate_series(1, 40000) i JOIN users u ON u.email = (1 + i % 3000) || '@example.com';"
+
+static const char *const LARGE[] = {"products",       "product_documents", "category_products",
+                                    "product_tags",   "variants",          "variant_stock",
+                                    "product_search", "search_words",      "users",
+                                    "orders",         "stock_movements",   NULL};
 
 static void fill(struct shop *shop)
 {
@@ -414,7 +303,8 @@ static int begin(void **state)
     if (shop_open(state) != 0)
         return -1;
     fill(*state);
-    spy_on(*state);
+    struct shop *shop = *state;
+    spy_on(shop->db, LARGE, PAGE_TOTAL_MAX + 1, &shop->arena); /* a total ends when it has counted enough */
     return 0;
 }
 
