@@ -1,5 +1,5 @@
-/* What the tests of data/ share: an empty database on either engine (data/store.h), and in it a small table of
- * counters and one with a column of each type. */
+/* What the tests of data/ share: an empty database on either engine (data/store.h), and in it a small table
+ * of counters and one with a column of each type. */
 #pragma once
 
 #include "data/store.h"
