@@ -9,6 +9,7 @@ import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { binary } from "./paths.ts";
+import { binariesOfPostgres } from "./postgres.ts";
 
 const COMMAND_MS = 60_000;
 const OUTPUT_BYTES_MAX = 256 << 20;
@@ -241,8 +242,15 @@ function urlOf(database: string): string {
     return url.href;
 }
 
+/** The program itself: Debian's /usr/bin/psql is a script that takes a while to find it. */
+let program: string | undefined;
+function psqlProgram(): string {
+    const beside = () => path.join(binariesOfPostgres(), "psql");
+    return program ??= existsSync(beside()) ? beside() : "psql";
+}
+
 function psql(url: string, statement: string): string {
-    return run("psql", ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--dbname", url], { input: `${statement};\n` });
+    return run(psqlProgram(), ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--dbname", url], { input: `${statement};\n` });
 }
 
 let template: string | undefined;
