@@ -141,7 +141,10 @@ describe("an edit", () => {
             const product = await shop.product();
             let isDone = false;
             const crowd = Array.from({ length: 8 }, async () => {
-                while (!isDone) await shop.guest.get(`/products/${product.id}`);
+                while (!isDone) {
+                    await shop.guest.get(`/products/${product.id}`);
+                    await shop.guest.get(`/products/${newId()}`); // no cache has it
+                }
             });
             try {
                 for (let edit = 1; edit <= 40; edit++) {
