@@ -483,7 +483,7 @@ static void bad_files_are_refused_in_one_line(void **state)
           file);
     fputs("....................................................................................", file);
     fclose(file);
-    const char *urls[] = {fixture->url, "postgres://u:secret@h/d",
+    const char *urls[] = {fixture->url, "mysql://u:secret@h/d",
                           "sqlite:", "sqlite::memory:", "sqlite:/proc/no/x.db"};
     for (size_t i = 0; i < COUNT_OF(urls); i++) {
         struct slice complaint = SLICE_ABSENT;

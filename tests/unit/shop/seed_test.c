@@ -390,6 +390,7 @@ DB_STATEMENT(MESSAGES) = {
 
 DB_STATEMENT(DANGLING) = {
     .sql = "SELECT COUNT(*) FROM pragma_foreign_key_check",
+    .sql_postgres = "SELECT COUNT(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated",
     .columns = {DB_INT},
 };
 
