@@ -115,6 +115,7 @@ static const struct operation operations[] = {
         .method = METHOD_GET,
         .path = "/products/{id}",
         .handler = product_get,
+        .expect = product_get_expect,
         .input = &product_get_input_rule,
         .access = ACCESS_PUBLIC,
         .execution = EXECUTION_INLINE,

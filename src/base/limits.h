@@ -37,7 +37,10 @@
 #define LANE_QUEUE_MAX 4096
 #define FILL_WAITERS_MAX 64 /* requests that wait for one reply; further ones make it for themselves */
 #define LANE_BATCH_MAX 128
-#define DB_BATCH_MAX 64 /* transactions that PostgreSQL does as one */
+#define DB_BATCH_MAX 64      /* transactions that PostgreSQL does as one */
+#define WORKER_GATHER_MAX 32 /* jobs that one worker takes at once */
+#define WORKER_GATHERERS 2   /* workers that do so while few jobs wait */
+#define DB_EXPECTED_MAX WORKER_GATHER_MAX
 #define READ_TRANSACTION_MS_MAX 1000
 
 /* carts */

@@ -25,6 +25,8 @@ enum execution products_list_execution(const struct request *request);
 enum http_status product_create(struct request *request, struct response *response);
 /* GET /products/{id} */
 enum http_status product_get(struct request *request, struct response *response);
+/* says db_expect of what the handler asks first */
+void product_get_expect(const struct request *request);
 /* PATCH /products/{id} */
 enum http_status product_update(struct request *request, struct response *response);
 /* DELETE /products/{id} */

@@ -73,6 +73,21 @@ struct db_rows *db_query(struct db *db, const struct db_statement *statement, st
     return db->driver->query(db, &call);
 }
 
+void db_expect(struct db *db, const struct db_statement *statement, struct db_args args)
+{
+    if (db->driver->expect == NULL)
+        return;
+    struct db_call call = call_with(db, statement, args);
+    CHECK(call.param_count <= DB_EXPECTED_PARAMS_MAX);
+    db->driver->expect(db, &call);
+}
+
+void db_expect_end(struct db *db)
+{
+    if (db->driver->expect_end != NULL)
+        db->driver->expect_end(db);
+}
+
 enum db_result db_next(struct db_rows *rows)
 {
     return rows->db->driver->next(rows);

@@ -131,6 +131,16 @@ void db_close(struct db_rows *rows);
  * refuses the text or its parameters and columns are not what the statement declares (the log says which). */
 enum db_result db_prepare(struct db *db, const struct db_statement *statement);
 
+#define DB_EXPECTED_PARAMS_MAX 4
+
+/* Says that this read is about to be asked by db_query on this connection, with equal args: where each
+ * statement waits for another machine, all that is expected is sent at once, and db_query finds the answer.
+ * It reads what was there when it was sent. A hint: elsewhere, in a transaction, or when it fails, the
+ * statement runs when it is asked. Texts of the args must outlive db_expect_end, which ends it: what was
+ * expected and not asked is forgotten. At most DB_EXPECTED_PARAMS_MAX args. */
+void db_expect(struct db *db, const struct db_statement *statement, struct db_args args);
+void db_expect_end(struct db *db);
+
 /* The columns of the current row, from 0, checked against the declared types. Text and bytes stay valid until
  * the next db_next or db_close of these rows: copy what must live longer. A NULL reads as 0, false, the nil
  * uuid, absent text. */

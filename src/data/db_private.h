@@ -73,6 +73,8 @@ struct db_driver {
 
     enum db_result (*prepare)(struct db *db, const struct db_call *call);
     struct db_rows *(*query)(struct db *db, const struct db_call *call);
+    void (*expect)(struct db *db, const struct db_call *call);
+    void (*expect_end)(struct db *db); /* NULL, as the one above: a statement waits for no other machine */
     enum db_result (*next)(struct db_rows *rows); /* closes the rows itself after anything but DB_ROW */
     void (*close_rows)(struct db_rows *rows);
     /* To the end, discarding rows; a transaction of its own when there is none. */

@@ -45,6 +45,7 @@ static void forget_prepared(struct postgres_connection *connection)
 
 static void hang_up(struct postgres_connection *connection)
 {
+    connection->is_expecting = false;
     forget_prepared(connection);
     PQfinish(connection->pg);
     connection->pg = NULL;
@@ -65,6 +66,7 @@ void postgres_connection_free(struct postgres_connection *connection)
 {
     if (connection == NULL)
         return;
+    postgres_expect_end(&connection->base);
     postgres_close_open_rows(connection, 0);
     postgres_rows_free(connection);
     hang_up(connection);
@@ -342,6 +344,7 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
                        enum db_result *result)
 {
     *result = DB_ERROR;
+    postgres_land_expected(connection);
     bool is_fresh = connection->depth == 0 || connection->is_begin_waiting;
     if (is_fresh ? !postgres_ensure(connection) : connection->pg == NULL) {
         connection->is_lost = connection->depth > 0;
@@ -365,4 +368,42 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
     if (connection->pg != NULL && PQstatus(connection->pg) != CONNECTION_OK)
         postgres_drop(connection);
     return reply;
+}
+
+/* ---- a flight of many ---- */
+
+enum db_result postgres_send_ahead(struct postgres_connection *connection, const struct db_call *call)
+{
+    struct sent sent = {.prepare_at = -1};
+    const struct postgres_flight flight = {.call = call};
+    uint64_t hash = hash64((struct slice){call->sql, call->sql_len});
+    if (connection->server->is_prepared && prepared_find(connection, hash, call) == NULL)
+        return DB_CONFLICT;
+    return send_call(connection, &sent, &flight) ? DB_DONE : DB_ERROR;
+}
+
+bool postgres_collect_ahead(struct postgres_connection *connection, PGresult **results, size_t count)
+{
+    int64_t deadline_us =
+        clock_monotonic_us() + (connection->server->timeout_ms + DEADLINE_GRACE_MS) * INT64_C(1000);
+    if (PQpipelineSync(connection->pg) == 0 || !flush(connection, deadline_us))
+        return false;
+    for (size_t command = 0; wait_for_result(connection, deadline_us);) {
+        PGresult *result = PQgetResult(connection->pg);
+        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            return PQstatus(connection->pg) == CONNECTION_OK;
+        }
+        if (PQstatus(connection->pg) == CONNECTION_BAD) {
+            PQclear(result);
+            return false;
+        }
+        if (result == NULL) /* the end of one command */
+            command++;
+        else if (command < count && results[command] == NULL)
+            results[command] = result;
+        else
+            PQclear(result);
+    }
+    return false;
 }

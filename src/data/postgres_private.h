@@ -1,5 +1,6 @@
 /* The PostgreSQL driver's own: servers and how to reach them (postgres_server.c), connections and the round
- * trips on them (postgres_connection.c), statements and their values (postgres_statement.c), transactions
+ * trips on them (postgres_connection.c), statements and their values (postgres_statement.c), those that were
+ * sent before they were asked for (postgres_expected.c), transactions
  * (postgres_transaction.c), schema changes (postgres_schema.c), the store (postgres_store.c).
  *
  * A connection is always in libpq's pipeline mode: what belongs together (BEGIN, PREPARE, the statement)
@@ -48,6 +49,13 @@ struct postgres_rows {
     struct postgres_rows *next; /* in the connection's list, open or idle */
 };
 
+/* A read that was sent before it was asked for. */
+struct postgres_expected {
+    const struct db_statement *statement;
+    struct db_value values[DB_EXPECTED_PARAMS_MAX];
+    PGresult *result; /* NULL: not here yet, failed, or taken */
+};
+
 struct postgres_connection {
     struct db base;
     struct postgres_server *server;
@@ -57,6 +65,9 @@ struct postgres_connection {
     uint32_t prepared_number;
     int64_t uses;
     struct postgres_rows *open, *idle;
+    struct postgres_expected expected[DB_EXPECTED_MAX];
+    size_t expected_count;
+    bool is_expecting; /* they are on their way: nothing else may be sent before they have landed */
     int64_t changes;
     char *scratch; /* arguments that libpq wants with a NUL behind them; grows as needed */
     size_t scratch_room;
@@ -97,6 +108,21 @@ void postgres_drop(struct postgres_connection *connection);
  * rows, DB_CONFLICT, DB_ERROR. */
 PGresult *postgres_fly(struct postgres_connection *connection, const struct postgres_flight *flight,
                        enum db_result *result);
+/* A part of a flight that postgres_collect_ahead ends: DB_DONE, DB_CONFLICT when the statement is not
+ * prepared yet (nothing was sent), or DB_ERROR: the connection can only be dropped. */
+enum db_result postgres_send_ahead(struct postgres_connection *connection, const struct db_call *call);
+/* The results of the `count` statements sent ahead, which the caller clears; false when the connection broke
+ * (then the first of them may be here). */
+bool postgres_collect_ahead(struct postgres_connection *connection, PGresult **results, size_t count);
+
+/* ---- postgres_expected.c ---- */
+
+void postgres_expect(struct db *db, const struct db_call *call);
+void postgres_expect_end(struct db *db);
+/* Waits for what is on its way. */
+void postgres_land_expected(struct postgres_connection *connection);
+/* The answer to this call if it was expected, which the caller clears; else NULL. */
+PGresult *postgres_take_expected(struct postgres_connection *connection, const struct db_call *call);
 
 /* ---- postgres_statement.c ---- */
 

@@ -365,8 +365,10 @@ struct db_rows *postgres_query(struct db *db, const struct db_call *call)
     struct postgres_connection *connection = (struct postgres_connection *)db;
     const struct postgres_flight flight = {.call = call};
     struct postgres_rows *rows = rows_take(connection);
-    enum db_result result;
-    PGresult *reply = fly_call(connection, &flight, &result);
+    enum db_result result = DB_DONE;
+    PGresult *reply = postgres_take_expected(connection, call);
+    if (reply == NULL)
+        reply = fly_call(connection, &flight, &result);
     if (result == DB_DONE && !columns_fit(reply, call)) {
         connection->is_lost = connection->depth > 0;
         result = DB_ERROR;

@@ -581,7 +581,8 @@ static bool pools_start(struct gateway *gateway)
     gateway->workers = workers_new(&(struct workers_options){.name = "worker",
                                                              .threads = workers > 0 ? (unsigned)workers : 1,
                                                              .queue_max = WORKER_QUEUE_MAX,
-                                                             .depth = &gateway_worker_queue});
+                                                             .depth = &gateway_worker_queue,
+                                                             .run_gathered = gateway_run_gathered});
     gateway->password_workers = workers_new(&(struct workers_options){
         .name = "password", .threads = 2, .queue_max = PASSWORD_QUEUE_MAX, .depth = &gateway_password_queue});
     return gateway->workers != NULL && gateway->password_workers != NULL;

@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-#define WAIT_US_MAX INT64_C(10000000) /* what waited longer is answered 503: its client has given up */
+#define GATHERED_US_MAX INT64_C(200000) /* reads done together wait for each other no longer */
+#define WAIT_US_MAX INT64_C(10000000)   /* what waited longer is answered 503: its client has given up */
 
 /* ---- each thread's connection ---- */
 
@@ -370,9 +371,63 @@ static void submit_to_pool(struct workers *pool, struct exchange *x, void (*run_
     }
 }
 
+/* What asks Redis first goes alone: the others would wait for its round trip. */
+static bool may_be_gathered(const struct gateway *gateway, const struct exchange *x)
+{
+    bool asks_redis = x->cache_state == CACHE_MISS && gateway->services->redis != NULL;
+    return x->request.operation->expect != NULL && !asks_redis;
+}
+
 void gateway_submit(struct gateway *gateway, struct exchange *x)
 {
-    submit_to_pool(gateway->workers, x, worker_run);
+    submit_to_pool(gateway->workers, x, may_be_gathered(gateway, x) ? NULL : worker_run);
+}
+
+/* False when it is answered already. */
+static bool expect_read(struct exchange *x)
+{
+    if (is_too_late(x) || take_shared(x))
+        return false;
+    x->request.db = gateway_read_db(x->gateway, x);
+    if (x->request.db != NULL)
+        x->request.operation->expect(&x->request);
+    return true;
+}
+
+static void expect_end(struct gateway *gateway)
+{
+    const struct thread_context *context = pthread_getspecific(gateway->context_key);
+    if (context != NULL && context->db != NULL)
+        db_expect_end(context->db);
+    if (context != NULL && context->replica != NULL)
+        db_expect_end(context->replica);
+}
+
+/* What they are about to ask leaves together, then each runs as if it were alone. When that takes long the
+ * rest of them go to other workers, one by one. */
+void gateway_run_gathered(struct worker_job **jobs, size_t count)
+{
+    struct exchange *waiting[WORKER_GATHER_MAX];
+    size_t waiting_count = 0;
+    struct gateway *gateway = exchange_of_job(jobs[0])->gateway;
+    int64_t patient_until_us = clock_monotonic_us() + GATHERED_US_MAX;
+    may_wait = true;
+    for (size_t i = 0; i < count; i++) {
+        struct exchange *x = exchange_of_job(jobs[i]);
+        if (expect_read(x))
+            waiting[waiting_count++] = x;
+        else
+            gateway_conclude(x);
+    }
+    for (size_t i = 0; i < waiting_count; i++) {
+        if (i > 0 && clock_monotonic_us() > patient_until_us) {
+            submit_to_pool(gateway->workers, waiting[i], worker_run);
+            continue;
+        }
+        run_read(waiting[i]);
+        gateway_conclude(waiting[i]);
+    }
+    expect_end(gateway);
 }
 
 /* Before it is anywhere where another thread may end it. */

@@ -69,6 +69,8 @@ struct db *gateway_read_db(struct gateway *gateway, struct exchange *exchange);
 void gateway_hand_over(struct gateway *gateway, struct exchange *exchange);
 /* Runs the handler, here or elsewhere, as the operation says. GATEWAY_ANSWERED: the status stands. */
 enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *exchange);
+/* On a worker: reads whose operation has an `expect`. */
+void gateway_run_gathered(struct worker_job **jobs, size_t count);
 /* Gives a suspended exchange whose steps are done to a worker. */
 void gateway_submit(struct gateway *gateway, struct exchange *exchange);
 /* The end of what another thread did. The exchange is the transport's again and must not be touched. */

@@ -35,6 +35,8 @@ struct operation {
     const char *path; /* /cart/{id}/items */
     enum http_status (*handler)(struct request *request, struct response *response);
     enum execution (*choose_execution)(const struct request *request); /* NULL: always `execution` */
+    /* Says db_expect of what the handler asks first. NULL: the read is not made often enough for that. */
+    void (*expect)(const struct request *request);
     const struct input_rule *input;
     enum access access;
     enum scope scope;

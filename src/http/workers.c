@@ -3,6 +3,7 @@
 #include "http/workers.h"
 
 #include "base/check.h"
+#include "base/limits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -28,6 +29,10 @@ struct workers {
     struct queue queues[PRIORITY_COUNT];
     struct worker *idle; /* the newest first */
     unsigned queued;
+    /* Of jobs that are gathered: */
+    unsigned gathered_queued;
+    unsigned gatherers;        /* workers that run some now */
+    unsigned gatherers_called; /* woken for some, and not yet there */
     bool is_stopping;
     unsigned started;
     struct worker list[];
@@ -44,7 +49,7 @@ static void queue_push(struct queue *queue, struct worker_job *job)
     queue->last = job;
 }
 
-static void queue_remove(struct queue *queue, struct worker_job *job)
+static void queue_unlink(struct queue *queue, struct worker_job *job)
 {
     if (job->previous != NULL)
         job->previous->next = job->next;
@@ -58,36 +63,71 @@ static void queue_remove(struct queue *queue, struct worker_job *job)
     job->next = NULL;
 }
 
-static void depth_add(struct workers *workers, int amount)
+static bool is_gathered(const struct worker_job *job)
 {
-    workers->queued += (unsigned)amount;
+    return job->run == NULL;
+}
+
+/* With the lock held, as all that follows. */
+static void job_push(struct workers *workers, struct worker_job *job)
+{
+    queue_push(&workers->queues[job->priority], job);
+    workers->queued++;
+    workers->gathered_queued += is_gathered(job);
     if (workers->options.depth != NULL)
-        metric_add(workers->options.depth, amount);
+        metric_add(workers->options.depth, 1);
 }
 
-/* The oldest of the most important, or NULL. With the lock held. */
-static struct worker_job *job_take(struct workers *workers)
+static void job_remove(struct workers *workers, struct worker_job *job)
 {
-    for (int i = PRIORITY_COUNT - 1; i >= 0; i--) {
-        struct worker_job *job = workers->queues[i].first;
-        if (job != NULL) {
-            queue_remove(&workers->queues[i], job);
-            depth_add(workers, -1);
-            return job;
-        }
-    }
-    return NULL;
+    queue_unlink(&workers->queues[job->priority], job);
+    workers->queued--;
+    workers->gathered_queued -= is_gathered(job);
+    if (workers->gathered_queued == 0)
+        workers->gatherers_called = 0; /* whoever comes for them finds none */
+    if (workers->options.depth != NULL)
+        metric_add(workers->options.depth, -1);
 }
 
-/* With the lock held. */
-static void wake_one(struct workers *workers)
+/* The oldest of the most important, and what may be gathered with it. */
+static size_t jobs_take(struct workers *workers, struct worker_job *jobs[WORKER_GATHER_MAX])
+{
+    size_t count = 0;
+    int i = PRIORITY_COUNT - 1;
+    while (i > 0 && workers->queues[i].first == NULL)
+        i--;
+    struct worker_job *job;
+    while (count < WORKER_GATHER_MAX && (job = workers->queues[i].first) != NULL) {
+        if (count > 0 && !is_gathered(job))
+            break;
+        job_remove(workers, job);
+        jobs[count++] = job;
+        if (!is_gathered(job))
+            break;
+    }
+    return count;
+}
+
+/* False when none is idle: one of those at work will look for more before it rests. */
+static bool wake_one(struct workers *workers)
 {
     struct worker *worker = workers->idle;
     if (worker == NULL)
-        return;
+        return false;
     workers->idle = worker->next_idle;
     worker->is_idle = false;
     pthread_cond_signal(&worker->work_waits);
+    return true;
+}
+
+/* For the job that was pushed, unless one that gathers will take it soon. */
+static void wake_for(struct workers *workers, const struct worker_job *job)
+{
+    if (!is_gathered(job))
+        (void)wake_one(workers);
+    else if (workers->gatherers + workers->gatherers_called < WORKER_GATHERERS ||
+             workers->gathered_queued >= WORKER_GATHER_MAX / 2)
+        workers->gatherers_called += wake_one(workers);
 }
 
 static void sleep_until_woken(struct worker *worker)
@@ -100,17 +140,34 @@ static void sleep_until_woken(struct worker *worker)
         pthread_cond_wait(&worker->work_waits, &workers->lock);
 }
 
+static void jobs_run(struct workers *workers, struct worker_job **jobs, size_t count)
+{
+    bool gathers = is_gathered(jobs[0]);
+    if (gathers) {
+        workers->gatherers++;
+        workers->gatherers_called -= workers->gatherers_called > 0;
+    } else if (workers->gathered_queued > 0) {
+        (void)wake_one(workers); /* this one may have been woken for them */
+    }
+    pthread_mutex_unlock(&workers->lock);
+    if (gathers)
+        workers->options.run_gathered(jobs, count);
+    else
+        jobs[0]->run(jobs[0]);
+    pthread_mutex_lock(&workers->lock);
+    workers->gatherers -= gathers;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
     struct workers *workers = worker->pool;
+    struct worker_job *jobs[WORKER_GATHER_MAX];
     pthread_mutex_lock(&workers->lock);
     for (;;) {
-        struct worker_job *job = job_take(workers);
-        if (job != NULL) {
-            pthread_mutex_unlock(&workers->lock);
-            job->run(job);
-            pthread_mutex_lock(&workers->lock);
+        size_t count = jobs_take(workers, jobs);
+        if (count > 0) {
+            jobs_run(workers, jobs, count);
         } else if (workers->is_stopping) {
             break;
         } else {
@@ -149,8 +206,8 @@ void workers_free(struct workers *workers)
         return;
     pthread_mutex_lock(&workers->lock);
     workers->is_stopping = true;
-    while (workers->idle != NULL)
-        wake_one(workers);
+    while (wake_one(workers))
+        ;
     pthread_mutex_unlock(&workers->lock);
     for (unsigned i = 0; i < workers->started; i++) {
         pthread_join(workers->list[i].thread, NULL);
@@ -160,14 +217,13 @@ void workers_free(struct workers *workers)
     free(workers);
 }
 
-/* The newest of the least important, if it is less important than `priority`. With the lock held. */
+/* The newest of the least important, if it is less important than `priority`. */
 static struct worker_job *job_evict(struct workers *workers, enum priority priority)
 {
     for (int i = 0; i < (int)priority; i++) {
         struct worker_job *job = workers->queues[i].last;
         if (job != NULL) {
-            queue_remove(&workers->queues[i], job);
-            depth_add(workers, -1);
+            job_remove(workers, job);
             return job;
         }
     }
@@ -185,9 +241,8 @@ bool workers_submit(struct workers *workers, struct worker_job *job, struct work
         is_taken = *evicted != NULL;
     }
     if (is_taken) {
-        queue_push(&workers->queues[job->priority], job);
-        depth_add(workers, 1);
-        wake_one(workers);
+        job_push(workers, job);
+        wake_for(workers, job);
     }
     pthread_mutex_unlock(&workers->lock);
     return is_taken;

@@ -10,7 +10,7 @@ struct workers;
 
 /* One piece of work. It stays the caller's memory until `run` is called or it is handed back as evicted. */
 struct worker_job {
-    void (*run)(struct worker_job *job); /* on a worker's thread */
+    void (*run)(struct worker_job *job); /* on a worker's thread; NULL: gathered with others like it */
     enum priority priority;
     struct worker_job *previous;
     struct worker_job *next;
@@ -21,6 +21,10 @@ struct workers_options {
     unsigned threads;
     unsigned queue_max;
     struct metric *depth; /* gauge of what waits; may be NULL */
+    /* Runs jobs without a `run`, at most WORKER_GATHER_MAX that waited one behind the other. NULL: there are
+     * none. A few workers at once take such jobs, so that there is something to gather, and more of them when
+     * many wait. */
+    void (*run_gathered)(struct worker_job **jobs, size_t count);
 };
 
 /* NULL when the system refuses threads. */

@@ -87,6 +87,18 @@ static enum http_status get_for_staff(struct request *request, struct response *
     return HTTP_STATUS_OK;
 }
 
+void product_get_expect(const struct request *request)
+{
+    const struct product_get_input *input = request->input;
+    struct uuid id;
+    if (principal_is_staff(&request->principal))
+        return;
+    if (uuid_parse(input->id, &id))
+        db_expect(request->db, &DOCUMENT_BY_ID, DB_ARGS(db_uuid(id)));
+    else
+        db_expect(request->db, &DOCUMENT_BY_SLUG, DB_ARGS(db_text(input->id)));
+}
+
 enum http_status product_get(struct request *request, struct response *response)
 {
     const struct product_get_input *input = request->input;

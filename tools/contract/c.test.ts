@@ -76,6 +76,13 @@ describe("handlers.h and operations.c", () => {
         assertHolds(handlersHeader(model.operations), "enum execution things_list_execution(const struct request *request);\n");
         assertHolds(operationsSource(model.operations), ".choose_execution = things_list_execution,\n");
     });
+    it("ask it too what it will ask the database", () => {
+        const document = sample();
+        Object.assign(document.paths["/things"]!.get!["x-souk"], { execution: "inline", expects: true });
+        const { operations } = modelOf(document).model;
+        assertHolds(handlersHeader(operations), "void things_list_expect(const struct request *request);\n");
+        assertHolds(operationsSource(operations), ".expect = things_list_expect,\n");
+    });
     it("carry every fact of x-souk", () => {
         const rows = operationsSource(model.operations);
         assertHolds(rows, ".cache_seconds = 60,\n        .cache_tags = {\"things\"},\n");

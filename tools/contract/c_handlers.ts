@@ -8,9 +8,10 @@ export function handlersHeader(operations: Operation[]): string {
         const choose = Array.isArray(souk?.execution)
             ? `/* asked after validation: ${souk.execution.join(" or ")} */\nenum execution ${name}_execution(const struct request *request);\n`
             : "";
+        const expect = souk?.expects ? `/* says db_expect of what the handler asks first */\nvoid ${name}_expect(const struct request *request);\n` : "";
         return `/* ${method.toUpperCase()} ${path} */
 enum http_status ${name}(struct request *request, struct response *response);
-${choose}`;
+${choose}${expect}`;
     });
     return `${banner("The handler of each operation.")}#pragma once
 

@@ -38,6 +38,7 @@ function row(operation: Operation): string {
         `.path = ${literal(path)}`,
         `.handler = ${name}`,
         executions.length > 1 ? `.choose_execution = ${name}_execution` : "",
+        souk.expects ? `.expect = ${name}_expect` : "",
         `.input = &${name}_input_rule`,
         `.access = ACCESS_${souk.access.toUpperCase()}`,
         souk.scope ? `.scope = SCOPE_${souk.scope.replace(":", "_").toUpperCase()}` : "",

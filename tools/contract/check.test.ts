@@ -63,6 +63,7 @@ const CASES: [string, (document: Loose) => void, string][] = [
         (d) => (list(d)["x-souk"].database = "none"),
         `${LIST} > x-souk: database contradicts cache and replica, which are for what is read there`,
     ],
+    ["a write that is expected", (d) => (create(d)["x-souk"].expects = true), `${CREATE} > x-souk: expects is for execution inline or worker`],
     ["a write on a replica", (d) => (create(d)["x-souk"].replica = true), `${CREATE} > x-souk: replica can only be true, and on a GET`],
     [
         "a cache on what depends on who asks",

@@ -54,6 +54,11 @@ const RULES: Record<keyof Souk, Rule> = {
     },
     priority: ({ priority }) =>
         priority === undefined || oneOf(priority, ["browse", "cart", "checkout"]) ? undefined : "must be browse, cart or checkout",
+    expects: ({ expects, execution }) => {
+        if (expects === undefined) return undefined;
+        if (execution !== "inline" && execution !== "worker") return "is for execution inline or worker";
+        return expects === true ? undefined : "can only be true";
+    },
     replica: ({ replica }, method) => {
         if (replica === undefined) return undefined;
         return method === "get" && replica === true ? undefined : "can only be true, and on a GET";

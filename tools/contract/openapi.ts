@@ -63,6 +63,7 @@ export interface Souk {
     rateClass?: "read" | "write" | "login" | "checkout" | "none";
     toleratesBadToken?: boolean;
     priority?: "browse" | "cart" | "checkout";
+    expects?: boolean;
     replica?: boolean;
     cache?: { seconds: number; tags: string[] };
     ifMatch?: boolean;

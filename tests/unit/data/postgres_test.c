@@ -430,6 +430,103 @@ static void inside_a_transaction_it_is_a_part_of_it(void **state)
     assert_int_equal(value_of(fixture->db, 1), 1);
 }
 
+/* ---- reads that are sent before they are asked for ---- */
+
+DB_STATEMENT(TEN_BY) = {
+    .sql = "SELECT 10 / $1",
+    .params = {DB_INT},
+    .columns = {DB_INT},
+};
+
+static void set_value(struct db *db, int64_t id, int64_t value)
+{
+    assert_int_equal(db_run(db, &COUNTER_SET, DB_ARGS(db_int(id), db_int(value))), DB_DONE);
+}
+
+static void will_ask(struct db *db, int64_t id)
+{
+    db_expect(db, &COUNTER_VALUE, DB_ARGS(db_int(id)));
+}
+
+static void what_is_expected_is_answered_in_one_flight(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db *db = fixture->db;
+    struct db *other = store_connect(fixture->store);
+    set_value(db, 1, 10);
+    set_value(db, 2, 20);
+    assert_int_equal(value_of(db, 1), 10); /* prepared by it */
+    will_ask(db, 2);
+    will_ask(db, 1);
+    will_ask(db, 3);
+    assert_int_equal(value_of(db, 1), 10); /* whatever their order; all of them have landed now */
+    set_value(other, 1, 11);
+    set_value(other, 2, 21);
+    assert_int_equal(value_of(db, 2), 20); /* as it was when it was sent */
+    assert_int_equal(value_of(db, 2), 21); /* once */
+    assert_int_equal(value_of(db, 1), 11);
+    int64_t none;
+    assert_int_equal(db_one_int(db, &COUNTER_VALUE, DB_ARGS(db_int(3)), &none), DB_DONE);
+    db_expect_end(db);
+    store_disconnect(other);
+}
+
+static void what_is_expected_and_not_asked_is_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db *db = fixture->db;
+    assert_int_equal(value_of(db, 1), 0);
+    will_ask(db, 1);
+    db_expect_end(db);
+    will_ask(db, 1);
+    will_ask(db, 2);
+    set_value(db, 1, 5); /* another statement in between is not disturbed */
+    assert_int_equal(value_of(db, 2), 0);
+    db_expect_end(db);
+    assert_int_equal(value_of(db, 1), 5);
+    for (int64_t i = 0; i < DB_EXPECTED_MAX + 5; i++)
+        will_ask(db, 2);
+    for (int64_t i = 0; i < DB_EXPECTED_MAX + 5; i++)
+        assert_int_equal(value_of(db, 2), 0);
+    db_expect_end(db);
+}
+
+/* Whoever asks it meets the failure; the others' answers that were lost with it are asked for anew. */
+static void an_expected_read_that_fails_hurts_no_other(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db *db = fixture->db;
+    int64_t value;
+    assert_int_equal(db_one_int(db, &TEN_BY, DB_ARGS(db_int(5)), &value), DB_ROW);
+    assert_int_equal(value_of(db, 1), 0);
+    will_ask(db, 1);
+    db_expect(db, &TEN_BY, DB_ARGS(db_int(0)));
+    will_ask(db, 2);
+    set_value(db, 2, 7);
+    assert_int_equal(value_of(db, 1), 0);
+    assert_int_equal(db_one_int(db, &TEN_BY, DB_ARGS(db_int(0)), &value), DB_ERROR);
+    assert_int_equal(value_of(db, 2), 7);
+    db_expect_end(db);
+}
+
+static void expected_reads_outlive_their_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db *db = fixture->db;
+    struct db *other = store_connect(fixture->store);
+    assert_int_equal(value_of(db, 1), 0);
+    will_ask(db, 1);
+    will_ask(db, 2);
+    int64_t cut;
+    assert_int_equal(db_one_int(other, &CUT_OTHERS, DB_NO_ARGS, &cut), DB_ROW);
+    assert_true(cut >= 1);
+    assert_int_equal(value_of(db, 1), 0);
+    assert_int_equal(value_of(db, 2), 0);
+    db_expect_end(db);
+    will_ask(db, 1); /* and one that is never ended */
+    store_disconnect(other);
+}
+
 #define with_database(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -446,6 +543,10 @@ int main(void)
         with_database(sums_of_every_size_are_integers),
         with_database(calls_of_one_kind_are_done_together_and_each_once),
         with_database(inside_a_transaction_it_is_a_part_of_it),
+        with_database(what_is_expected_is_answered_in_one_flight),
+        with_database(what_is_expected_and_not_asked_is_forgotten),
+        with_database(an_expected_read_that_fails_hurts_no_other),
+        with_database(expected_reads_outlive_their_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

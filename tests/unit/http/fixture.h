@@ -142,6 +142,12 @@ static enum http_status counter_get(struct request *request, struct response *re
     return write_counter(request, response, input->id);
 }
 
+static void counter_expect(const struct request *request)
+{
+    const struct counter_input *input = request->input;
+    db_expect(request->db, &COUNTER_VALUE, DB_ARGS(db_int(input->id)));
+}
+
 static enum http_status counters_list(struct request *request, struct response *response)
 {
     handler_calls++;
@@ -312,6 +318,7 @@ static const struct operation SMALL_SHOP[] = {
      .method = METHOD_GET,
      .path = "/counters/{id}",
      .handler = counter_get,
+     .expect = counter_expect,
      .input = &COUNTER_RULE,
      .access = ACCESS_PUBLIC,
      .execution = EXECUTION_INLINE,

@@ -968,6 +968,46 @@ static void test_elsewhere(void **state)
     assert_int_equal(handler_calls, 1);
 }
 
+/* Reads that wait while both workers are held leave together, and each has its own answer. */
+static void test_gathered_reads(void **state)
+{
+    struct fixture *f = *state;
+    enum { WORKERS = 2, READS = 40 };
+    struct call held[WORKERS];
+    struct call reads[READS];
+    completions = 0;
+    for (int i = 0; i < WORKERS; i++) {
+        held[i] = call_begin(f, METHOD_GET, "/gate", NULL, NULL);
+        held[i].x->complete = count_completion;
+        assert_int_equal(gateway_handle(f->gateway, held[i].x), GATEWAY_PENDING);
+        sem_wait(&gate_reached);
+    }
+    for (int i = 0; i < READS; i++) {
+        char target[32];
+        snprintf(target, sizeof(target), "/counters/%d", i);
+        reads[i] = call_begin(f, METHOD_GET, target, NULL, NULL);
+        reads[i].x->complete = count_completion;
+        assert_int_equal(gateway_handle(f->gateway, reads[i].x), GATEWAY_PENDING);
+    }
+    assert_int_equal(completions, 0);
+    for (int i = 0; i < WORKERS; i++)
+        sem_post(&gate);
+    while (completions < WORKERS + READS)
+        usleep(1000);
+    for (int i = 0; i < READS; i++) {
+        gateway_finish(f->gateway, reads[i].x);
+        bool is_there = i < 4; /* the fixture has so many counters */
+        assert_int_equal(reads[i].x->reply.status, is_there ? 200 : 404);
+        if (is_there)
+            assert_body_has(reads[i], arena_format(reads[i].arena, "\"id\":%d,", i).ptr);
+        call_end(&reads[i]);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        gateway_finish(f->gateway, held[i].x);
+        call_end(&held[i]);
+    }
+}
+
 static struct db *connect_to_nothing(struct store *store)
 {
     (void)store;
@@ -1042,6 +1082,7 @@ int main(void)
         TEST(test_single_flight_is_bounded),
         TEST(test_single_flight_is_pushed_out),
         cmocka_unit_test_setup_teardown(test_elsewhere, fixture_begin_elsewhere, fixture_end),
+        cmocka_unit_test_setup_teardown(test_gathered_reads, fixture_begin_elsewhere, fixture_end),
         cmocka_unit_test_setup_teardown(test_database_is_away, fixture_begin_elsewhere, fixture_end),
     };
     fault_vfs_install();

@@ -1,6 +1,7 @@
 /* The worker pool: order of importance, who is refused when it is full, and that nothing is lost or run
  * twice. */
 #include "base/check.h"
+#include "base/limits.h"
 #include "http/workers.h"
 
 #include <pthread.h>
@@ -36,15 +37,37 @@ static void run_at_gate(struct worker_job *job)
     sem_wait(&gate);
 }
 
+static _Atomic int counted;
+static _Atomic int largest;
+
+/* Notes them between brackets. */
+static void run_gathered(struct worker_job **jobs, size_t count)
+{
+    counted += (int)count;
+    if ((int)count > largest)
+        largest = (int)count;
+    if (counted > 20)
+        return;
+    order[ran++] = '(';
+    for (size_t i = 0; i < count; i++)
+        order[ran++] = ((struct work *)jobs[i])->name;
+    order[ran++] = ')';
+}
+
 static struct workers *start(unsigned threads, unsigned queue_max)
 {
     sem_init(&gate, 0, 0);
     sem_init(&reached, 0, 0);
     memset(order, 0, sizeof(order));
     ran = 0;
+    counted = 0;
+    largest = 0;
     DEPTH.value = 0;
-    struct workers *workers = workers_new(&(struct workers_options){
-        .name = "test", .threads = threads, .queue_max = queue_max, .depth = &DEPTH});
+    struct workers *workers = workers_new(&(struct workers_options){.name = "test",
+                                                                    .threads = threads,
+                                                                    .queue_max = queue_max,
+                                                                    .depth = &DEPTH,
+                                                                    .run_gathered = run_gathered});
     assert_non_null(workers);
     return workers;
 }
@@ -112,10 +135,66 @@ static void test_importance_first(void **state)
     assert_string_equal(order, "352614");
 }
 
+static struct work gathered(char name, enum priority priority)
+{
+    return (struct work){.job = {.priority = priority}, .name = name};
+}
+
+static void test_gathered(void **state)
+{
+    (void)state;
+    struct workers *workers = start(1, 16);
+    struct worker_job *evicted;
+    struct work holder = {.job = {.run = run_at_gate, .priority = PRIORITY_BROWSE}};
+    assert_true(workers_submit(workers, &holder.job, &evicted));
+    sem_wait(&reached);
+    /* One behind the other, and of one importance. */
+    struct work list[] = {gathered('1', PRIORITY_BROWSE), gathered('2', PRIORITY_BROWSE),
+                          note('a', PRIORITY_BROWSE),     gathered('3', PRIORITY_BROWSE),
+                          gathered('4', PRIORITY_CART),   gathered('5', PRIORITY_BROWSE)};
+    for (size_t i = 0; i < COUNT_OF(list); i++)
+        assert_true(workers_submit(workers, &list[i].job, &evicted));
+    sem_post(&gate);
+    workers_free(workers);
+    assert_string_equal(order, "(4)(12)a(35)");
+    assert_int_equal(DEPTH.value, 0);
+}
+
+static void run_and_post(struct worker_job *job)
+{
+    (void)job;
+    sem_post(&reached);
+}
+
+/* While others wait at the gate, whatever is submitted is taken by whoever is free. */
+static void test_nobody_waits_for_a_held_worker(void **state)
+{
+    (void)state;
+    struct workers *workers = start(4, 16);
+    struct worker_job *evicted;
+    struct work holders[3];
+    for (size_t i = 0; i < COUNT_OF(holders); i++) {
+        holders[i] = (struct work){.job = {.run = run_at_gate, .priority = PRIORITY_CHECKOUT}};
+        assert_true(workers_submit(workers, &holders[i].job, &evicted));
+        sem_wait(&reached);
+    }
+    for (int round = 0; round < 200; round++) {
+        struct work one = gathered('1', PRIORITY_BROWSE);
+        struct work two = {.job = {.run = run_and_post, .priority = PRIORITY_CHECKOUT}};
+        int before = counted;
+        assert_true(workers_submit(workers, &one.job, &evicted));
+        assert_true(workers_submit(workers, &two.job, &evicted));
+        sem_wait(&reached);
+        while (counted == before)
+            (void)usleep(100);
+    }
+    for (size_t i = 0; i < COUNT_OF(holders); i++)
+        sem_post(&gate);
+    workers_free(workers);
+}
+
 #define SUBMITTERS 4
 #define EACH 5000
-
-static _Atomic int counted;
 
 static void run_and_count(struct worker_job *job)
 {
@@ -135,7 +214,8 @@ static void *submitter_main(void *arg)
     struct submitter *s = arg;
     for (int i = 0; i < EACH; i++) {
         struct worker_job *evicted;
-        s->jobs[i] = (struct worker_job){.run = run_and_count, .priority = (enum priority)(i % 3)};
+        s->jobs[i] = (struct worker_job){.run = i % 2 ? run_and_count : NULL, /* gathered */
+                                         .priority = (enum priority)(i % 3)};
         s->refused += !workers_submit(s->workers, &s->jobs[i], &evicted);
         s->evictions += evicted != NULL;
     }
@@ -148,7 +228,6 @@ static void test_nothing_is_lost(void **state)
     struct workers *workers = start(3, 16);
     static struct submitter submitters[SUBMITTERS];
     pthread_t threads[SUBMITTERS];
-    counted = 0;
     for (int i = 0; i < SUBMITTERS; i++) {
         submitters[i].workers = workers;
         assert_int_equal(pthread_create(&threads[i], NULL, submitter_main, &submitters[i]), 0);
@@ -160,14 +239,15 @@ static void test_nothing_is_lost(void **state)
     }
     workers_free(workers);
     assert_int_equal(counted + refused, SUBMITTERS * EACH);
+    assert_in_range(largest, 1, WORKER_GATHER_MAX);
     assert_int_equal(DEPTH.value, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_and_eviction),
-        cmocka_unit_test(test_importance_first),
+        cmocka_unit_test(test_order_and_eviction), cmocka_unit_test(test_importance_first),
+        cmocka_unit_test(test_gathered),           cmocka_unit_test(test_nobody_waits_for_a_held_worker),
         cmocka_unit_test(test_nothing_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
