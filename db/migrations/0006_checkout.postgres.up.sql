@@ -12,7 +12,7 @@ CREATE FUNCTION checkout_open(wanted json)
 RETURNS TABLE (
     cart_id uuid, user_id uuid, cart_version bigint,
     id uuid, product_id uuid, variant_id uuid, quantity bigint, options json, unit_price_minor bigint,
-    price_minor bigint, variant_options json, sku text, name text, images jsonb,
+    price_minor bigint, variant_options json, sku text, name text, images json,
     is_on_sale boolean, is_tracked boolean, allows_backorder boolean, available bigint)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column

@@ -288,14 +288,14 @@ DB_STATEMENT(PICTURES_MISSING) = {
     .sql =
         "SELECT COUNT(*) FROM products p, json_each(p.images) i"
         " WHERE NOT EXISTS (SELECT 1 FROM media m WHERE '/media/' || m.name = json_extract(i.value, '$.url'))",
-    .sql_postgres = "SELECT COUNT(*) FROM products p, jsonb_array_elements(p.images) i"
+    .sql_postgres = "SELECT COUNT(*) FROM products p, json_array_elements(p.images) i"
                     " WHERE NOT EXISTS (SELECT 1 FROM media m WHERE '/media/' || m.name = i.value ->> 'url')",
     .columns = {DB_INT},
 };
 
 DB_STATEMENT(PRODUCTS_WITHOUT_PICTURE) = {
     .sql = "SELECT COUNT(*) FROM products WHERE json_array_length(images) = 0",
-    .sql_postgres = "SELECT COUNT(*) FROM products WHERE jsonb_array_length(images) = 0",
+    .sql_postgres = "SELECT COUNT(*) FROM products WHERE json_array_length(images) = 0",
     .columns = {DB_INT},
 };
 
