@@ -158,6 +158,16 @@ static void levels_take(const struct together *together, const struct stock_line
     }
 }
 
+/* Each checkout has the settings' texts in memory of its own: it is answered after the batch, when the first
+ * request's may already serve another. */
+static void settings_take(const struct together *together, struct checkout *checkout)
+{
+    struct arena *arena = checkout->request->arena;
+    checkout->settings = together->settings;
+    checkout->settings.store_name = arena_copy(arena, together->settings.store_name);
+    checkout->settings.currency = arena_copy(arena, together->settings.currency);
+}
+
 enum decision { PLACED, REFUSED, LEFT_ALONE };
 
 /* A cart of the caller's, all of it for sale, no limit to count: placed. What is sold out is refused here,
@@ -166,7 +176,7 @@ enum decision { PLACED, REFUSED, LEFT_ALONE };
 static enum decision decide(const struct together *together, struct checkout *checkout,
                             struct stock_line **stock, size_t *stock_count)
 {
-    checkout->settings = together->settings;
+    settings_take(together, checkout);
     if (checkout->line_count == 0 || !cart_is_open_to(&checkout->cart, &checkout->request->principal))
         return LEFT_ALONE;
     levels_show(together, checkout);
