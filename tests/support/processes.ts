@@ -22,7 +22,8 @@ process.on("exit", () => {
     }
     for (const folder of [...folders.keys()]) removeFolder(folder);
 });
-for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => process.exit(name === "SIGINT" ? 130 : 143)); // so that the above happens
+// so that the above happens, undisturbed by a second signal
+for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => process.exit(name === "SIGINT" ? 130 : 143));
 
 /** Blocks: for the end of the process, where nothing else can run any more. */
 function sleepHere(ms: number): void {
