@@ -335,6 +335,8 @@ static void write_file(const char *path, const char *text, mode_t mode)
 static void loads_from_the_process(void **state)
 {
     (void)state;
+    unsetenv("SOUK_TEST_POSTGRES"); /* of scripts/with-services, for other tests; no setting of souk's */
+    unsetenv("SOUK_TEST_REDIS");
     char before[4096];
     assert_non_null(getcwd(before, sizeof(before)));
     assert_int_equal(chdir(folder), 0);
