@@ -33,7 +33,7 @@ export const loadCore = cores[cores.length - 1]!;
 const pinned = (core: number, command: string[]): string[] => ["taskset", "-c", String(core), ...command];
 
 /** Busy time of a core so far, by whoever. */
-function coreBusyUs(core: number): number {
+export function coreBusyUs(core: number): number {
     const line = new RegExp(`^cpu${core} (.*)$`, "m").exec(readFileSync("/proc/stat", "utf8"))![1]!;
     const [user, nice, system, , , irq, softirq, steal] = line.trim().split(/\s+/).map(Number) as number[];
     return ((user! + nice! + system! + irq! + softirq! + steal!) * 1e6) / TICKS_PER_SECOND;
@@ -51,15 +51,25 @@ export interface Server {
 
 /** CPU time of a process and all its threads, user and system. The scheduler counts nanoseconds for each thread (those of the
  * servers live as long as their process); where it does not, the process's clock counts ticks of 10 ms. */
-function cpuUs(pid: number): number {
+export function cpuUs(pid: number): number {
     const tasks = `/proc/${pid}/task`;
     if (existsSync(`/proc/${pid}/schedstat`)) {
         const nanoseconds = readdirSync(tasks).map((task) => Number(readFileSync(`${tasks}/${task}/schedstat`, "utf8").split(" ")[0]));
         return nanoseconds.reduce((sum, one) => sum + one, 0) / 1000;
     }
+    return ticksUs(pid, 11);
+}
+
+/** CPU time of the children of a process that it has waited for. */
+export function reapedCpuUs(pid: number): number {
+    return ticksUs(pid, 13);
+}
+
+/** Two of the times in a process's stat: user and system, from this field behind its name. */
+function ticksUs(pid: number, field: number): number {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
+    return ((Number(fields[field]) + Number(fields[field + 1])) * 1e6) / TICKS_PER_SECOND;
 }
 
 function start(command: string[], env: Record<string, string>): { child: ChildProcess; output: () => string; ended: Promise<void> } {

@@ -1,9 +1,5 @@
-// The outcome of make bench: a table for the terminal, docs/benchmarks.md and docs/benchmarks.json.
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import os from "node:os";
-import path from "node:path";
-import { binary, root } from "../support/paths.ts";
+// The outcome of make bench on SQLite: tables for the terminal and for docs/benchmarks.md.
+import { aligned, facts, markdown, median, programVersion, rounded, withSpread, writePart, type Table } from "./document.ts";
 import type { Run } from "./processes.ts";
 
 export interface Row {
@@ -36,21 +32,6 @@ const WAL_BUDGET_BYTES = 12 * 1024;
 const CPU_BUDGET_US = 60;
 const WAL_FRAME_BYTES = 4096 + 24;
 
-// ---- figures ----
-
-function median(values: number[]): number {
-    const sorted = [...values].sort((a, b) => a - b);
-    const middle = sorted.length >> 1;
-    return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-const rounded = (value: number): string => (value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1));
-
-/** "14.2 (13.9-15.1)": the median, and the least and the most of the rounds. */
-function withSpread(values: number[]): string {
-    return `${rounded(median(values))} (${rounded(Math.min(...values))}-${rounded(Math.max(...values))})`;
-}
-
 const rate = (runs: Run[]): string => (runs.length > 0 ? rounded(median(runs.map((run) => run.perSecond))) : "");
 const cost = (runs: Run[]): string => (runs.length > 0 ? withSpread(runs.map((run) => run.cpuUs)) : "");
 
@@ -63,8 +44,6 @@ const latency = (runs: Run[]): string =>
     `${(median(runs.map((run) => run.medianUs)) / 1000).toFixed(1)} / ${(median(runs.map((run) => run.p99Us)) / 1000).toFixed(1)}`;
 
 // ---- tables ----
-
-type Table = string[][]; // its head first
 
 function requestsTable(rows: Row[]): Table {
     return [
@@ -103,50 +82,9 @@ function budgetLines(outcome: Outcome): string[] {
     ];
 }
 
-function aligned(table: Table): string {
-    const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-    return table.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join("  ").trimEnd()).join("\n");
-}
-
-function markdown(table: Table): string {
-    const line = (row: string[]) => `| ${row.join(" | ")} |`;
-    return [line(table[0]!), line(table[0]!.map((_, column) => (column === 0 ? "---" : "---:"))), ...table.slice(1).map(line)].join("\n");
-}
-
-// ---- the machine ----
-
-const output = (command: string, args: string[]): string => {
-    try {
-        return execFileSync(command, args, { encoding: "utf8", cwd: root, stdio: ["ignore", "pipe", "ignore"] }).trim();
-    } catch {
-        return "";
-    }
-};
-
-function machine(outcome: Outcome): Record<string, string> {
-    const system = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? os.platform();
-    const changed = output("git", ["status", "--porcelain", "--untracked-files=no", "--", "src", "db"]) === "" ? "" : ", with changes";
-    const others = outcome.rows.flatMap((row) => [...row.souk, ...row.file, ...row.return]).map((run) => run.othersShare);
-    return {
-        date: new Date().toISOString().slice(0, 10),
-        commit: output("git", ["rev-parse", "--short", "HEAD"]) + changed,
-        command: `${outcome.seconds === 100 ? "" : `SOUK_BENCH_SECONDS=${outcome.seconds} `}make bench`,
-        processor: `${os.cpus()[0]?.model ?? "?"}, ${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GB`,
-        system: `${system}, Linux ${os.release().split(".").slice(0, 2).join(".")}, data on ${output("df", ["--output=fstype", path.join(root, "build")]).split("\n").pop()}`,
-        versions: [output(binary, ["version"]).split("\n")[0], `SQLite ${output("sqlite3", ["--version"]).split(" ")[0]}`, `nginx ${nginxVersion()}`].join(", "),
-        "used by others": `${Math.round(median(others) * 100)} % of the server's core, median of all runs`,
-    };
-}
-
-function nginxVersion(): string {
-    return /nginx version: nginx\/(\S+)/.exec(output("sh", ["-c", "PATH=$PATH:/usr/sbin nginx -v 2>&1"]))?.[1] ?? "?";
-}
-
 // ---- all of it ----
 
-const EXPLANATION = `Written by \`make bench\`; do not edit. Figures are medians of the rounds, with the least and the most in brackets.
-
-souk and nginx share one core, the load generator (\`tests/bench/load.c\`, 64 keep-alive connections, never asleep) has another. Rounds
+const EXPLANATION = `souk and nginx share one core, the load generator (\`tests/bench/load.c\`, 64 keep-alive connections, never asleep) has another. Rounds
 measure each in turn. CPU is the system's account of the server's process, user and kernel, divided by the requests it answered;
 \`souk/nginx\` is the median of the ratios within a round. Requests a second depend on what else the machine does, CPU far less.
 
@@ -156,21 +94,18 @@ cache is off, and any of all products. Carts take three lines, of products picke
 the first), unless it says that all are as popular. A checkout pays later. souk runs with one I/O thread, without background jobs.`;
 
 export function report(outcome: Outcome): void {
-    const facts = machine(outcome);
     const requests = requestsTable(outcome.rows);
     const lanes = lanesTable(outcome);
     const budget = budgetLines(outcome);
+    const runs = outcome.rows.flatMap((row) => [...row.souk, ...row.file, ...row.return]);
     console.log(`\n${aligned(requests)}\n\n${aligned(lanes)}\n\n${budget.join("\n")}\n`);
-
-    const text = [
-        "# Benchmarks", EXPLANATION.replace("SHOP", outcome.products.toLocaleString("en")),
-        Object.entries(facts).map(([name, value]) => `- ${name}: ${value}`).join("\n"),
-        "## Requests", markdown(requests), "## Writes", "Each write is answered after the commit that holds it is on disk.",
+    writePart("sqlite", "On SQLite, beside nginx", facts({
+        command: `${outcome.seconds === 100 ? "" : `SOUK_BENCH_SECONDS=${outcome.seconds} `}make bench`,
+        versions: [`SQLite ${programVersion("sqlite3", ["--version"])}`, `nginx ${programVersion("nginx", ["-v"])}`],
+        othersShare: median(runs.map((run) => run.othersShare)),
+    }), [
+        EXPLANATION.replace("SHOP", outcome.products.toLocaleString("en")),
+        "### Requests", markdown(requests), "### Writes", "Each write is answered after the commit that holds it is on disk.",
         markdown(lanes), budget.join("\n"),
-    ].join("\n\n");
-    writeFileSync(path.join(root, "docs/benchmarks.md"), `${text}\n`);
-    const numbers = { ...facts, rounds: outcome.rounds, rows: outcome.rows, lanes: Object.fromEntries(outcome.lanes) };
-    const short = (_: string, value: unknown) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value);
-    writeFileSync(path.join(root, "docs/benchmarks.json"), `${JSON.stringify(numbers, short, 1)}\n`);
-    console.log("Written to docs/benchmarks.md and docs/benchmarks.json.");
+    ], { rounds: outcome.rounds, rows: outcome.rows, lanes: Object.fromEntries(outcome.lanes) });
 }
