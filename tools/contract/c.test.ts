@@ -78,7 +78,7 @@ describe("handlers.h and operations.c", () => {
     });
     it("ask it too what it will ask the database", () => {
         const document = sample();
-        Object.assign(document.paths["/things"]!.get!["x-souk"], { execution: "inline", expects: true });
+        Object.assign((document.paths["/things"]!.get as Record<string, object>)["x-souk"]!, { execution: "inline", expects: true });
         const { operations } = modelOf(document).model;
         assertHolds(handlersHeader(operations), "void things_list_expect(const struct request *request);\n");
         assertHolds(operationsSource(operations), ".expect = things_list_expect,\n");
