@@ -97,8 +97,8 @@ int64_t postgres_schema_versions(struct db_schema *schema, struct schema_version
     int64_t count = -1;
     if (is_known && PQresultStatus(result) == PGRES_TUPLES_OK) {
         for (count = 0; count < PQntuples(result) && (size_t)count < max; count++)
-            list[count] = (struct schema_version){atoll(PQgetvalue(result, (int)count, 0)),
-                                                  atoll(PQgetvalue(result, (int)count, 1))};
+            list[count] = (struct schema_version){strtoll(PQgetvalue(result, (int)count, 0), NULL, 10),
+                                                  strtoll(PQgetvalue(result, (int)count, 1), NULL, 10)};
     } else {
         fail(schema, PQerrorMessage(schema->pg));
     }

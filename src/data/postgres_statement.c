@@ -406,7 +406,7 @@ enum db_result postgres_run(struct db *db, const struct db_call *call)
     const struct postgres_flight flight = {.call = call};
     enum db_result result;
     PGresult *reply = fly_call(connection, &flight, &result);
-    connection->changes = result == DB_DONE ? atoll(PQcmdTuples(reply)) : 0;
+    connection->changes = result == DB_DONE ? strtoll(PQcmdTuples(reply), NULL, 10) : 0;
     PQclear(reply);
     return result;
 }

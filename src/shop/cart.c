@@ -818,7 +818,8 @@ static enum db_result cart_pour(struct db *db, struct arena *arena, const struct
     if (result != DB_DONE)
         return result;
     struct cart_line *all = ARENA_ARRAY(arena, struct cart_line, my_count + their_count + 1);
-    memcpy(all, mine, my_count * sizeof(*all));
+    if (my_count > 0)
+        memcpy(all, mine, my_count * sizeof(*all));
     for (size_t i = 0; i < their_count && result == DB_DONE; i++)
         result = line_merge(db, &settings, own->id, all, &my_count, &theirs[i], now_ms);
     if (result == DB_DONE)
