@@ -316,6 +316,11 @@ void store_disconnect(struct db *db)
     db->driver->disconnect(db);
 }
 
+bool store_has_replicas(const struct store *store)
+{
+    return store->driver->has_replicas != NULL && store->driver->has_replicas(store);
+}
+
 struct db *store_read_connection(struct store *store, struct db **kept, struct cache_ticket *ticket)
 {
     if (store->driver->read_connection == NULL)

@@ -273,6 +273,8 @@ size_t store_wal_bytes(const struct store *store);
 struct cache;
 struct cache_ticket;
 
+/* Whether reads may go to another server than the primary. */
+bool store_has_replicas(const struct store *store);
 /* A connection for reads that may be a little late, to a replica that is near enough and has seen all that
  * the cache was told to drop; NULL: none is, read by store_connect's. *kept is what this thread reads by,
  * NULL at first: it may be opened, kept or changed for another here, and is the caller's to store_disconnect.

@@ -64,6 +64,7 @@ struct db_driver {
     struct db *(*connect)(struct store *store);
     void (*disconnect)(struct db *db);
     bool (*is_ready)(struct store *store);
+    bool (*has_replicas)(const struct store *store); /* NULL: never */
     struct db *(*read_connection)(struct store *store, struct db **kept, struct cache_ticket *ticket);
     bool (*replicas_start)(struct store *store, struct cache *cache);
     void (*replicas_stop)(struct store *store); /* NULL, as the two above: there are none */

@@ -213,6 +213,7 @@ struct postgres_replicas *postgres_replicas_new(struct postgres_store *store,
 void postgres_replicas_free(struct postgres_replicas *replicas);
 bool postgres_replicas_start(struct store *store, struct cache *cache);
 void postgres_replicas_stop(struct store *store);
+bool postgres_has_replicas(const struct store *store);
 struct db *postgres_read_connection(struct store *store, struct db **kept, struct cache_ticket *ticket);
 
 /* ---- postgres_notify.c ---- */

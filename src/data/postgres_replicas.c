@@ -373,6 +373,11 @@ static struct replica *choose(struct postgres_replicas *all, struct replica *min
     return best;
 }
 
+bool postgres_has_replicas(const struct store *store)
+{
+    return ((const struct postgres_store *)store)->replicas != NULL;
+}
+
 struct db *postgres_read_connection(struct store *base, struct db **kept, struct cache_ticket *ticket)
 {
     struct postgres_replicas *all = ((struct postgres_store *)base)->replicas;

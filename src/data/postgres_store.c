@@ -136,6 +136,7 @@ const struct db_driver postgres_driver = {
     .connect = postgres_store_connect,
     .disconnect = postgres_store_disconnect,
     .is_ready = postgres_store_is_ready,
+    .has_replicas = postgres_has_replicas,
     .read_connection = postgres_read_connection,
     .cache_link = postgres_cache_link,
     .replicas_start = postgres_replicas_start,

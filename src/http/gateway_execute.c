@@ -371,11 +371,13 @@ static void submit_to_pool(struct workers *pool, struct exchange *x, void (*run_
     }
 }
 
-/* What asks Redis first goes alone: the others would wait for its round trip. */
+/* What asks Redis first goes alone: the others would wait for its round trip. So does what may be read on a
+ * replica: which one, and what it had seen then, is chosen for each request. */
 static bool may_be_gathered(const struct gateway *gateway, const struct exchange *x)
 {
     bool asks_redis = x->cache_state == CACHE_MISS && gateway->services->redis != NULL;
-    return x->request.operation->expect != NULL && !asks_redis;
+    bool asks_replica = x->request.operation->reads_replica && store_has_replicas(gateway->services->store);
+    return x->request.operation->expect != NULL && !asks_redis && !asks_replica;
 }
 
 void gateway_submit(struct gateway *gateway, struct exchange *x)
