@@ -357,6 +357,8 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
     PGresult *reply = NULL;
     if (send_flight(connection, flight, &sent, deadline_us))
         reply = collect(connection, &sent, &is_prepared, deadline_us);
+    if (reply == NULL && clock_monotonic_us() >= deadline_us)
+        postgres_server_fell_silent(connection->server);
     if (reply == NULL) {
         log_message(LOG_ERROR, "the connection to PostgreSQL broke, or it did not answer in time");
         postgres_drop(connection);
@@ -405,5 +407,7 @@ bool postgres_collect_ahead(struct postgres_connection *connection, PGresult **r
         else
             PQclear(result);
     }
+    if (clock_monotonic_us() >= deadline_us)
+        postgres_server_fell_silent(connection->server);
     return false;
 }

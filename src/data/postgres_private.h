@@ -90,6 +90,9 @@ struct postgres_flight {
 /* A new connection to the server, in pipeline mode; NULL when it cannot be reached now or the breaker is
  * open. Blocks for at most the server's timeout for each of its hosts. */
 PGconn *postgres_server_connect(struct postgres_server *server);
+/* A statement got no answer in its time: for a moment nobody tries to connect, so that whoever waited so long
+ * does not wait for that as well. */
+void postgres_server_fell_silent(struct postgres_server *server);
 /* A connection of its own terms, for schema changes: no limit on how long a statement runs. NULL with
  * *complaint (in `arena`), which never holds the URL. */
 PGconn *postgres_server_connect_service(struct postgres_server *server, struct arena *arena,

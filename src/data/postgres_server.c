@@ -9,7 +9,8 @@
 
 #include <stdio.h>
 
-#define REFUSAL_US INT64_C(250000) /* after a failure nobody tries again for so long */
+#define REFUSAL_US INT64_C(250000)  /* after a failure nobody tries again for so long */
+#define SILENCE_US INT64_C(1000000) /* nor after it let a statement wait until its time was up */
 #define KEYWORDS_MAX 12
 #define REASON_BYTES_MAX 1024
 #define TELL_AGAIN_US INT64_C(10000000)
@@ -111,6 +112,11 @@ static PGconn *connect_limited(const struct postgres_server *server)
         "-c statement_timeout=%lld -c lock_timeout=%lld -c idle_in_transaction_session_timeout=%lld" PLANNER_OPTIONS,
         (long long)server->timeout_ms, (long long)server->timeout_ms, (long long)server->timeout_ms * 2);
     return connect_with(server, server->is_prepared ? options : NULL);
+}
+
+void postgres_server_fell_silent(struct postgres_server *server)
+{
+    atomic_store(&server->refused_until_us, clock_monotonic_us() + SILENCE_US);
 }
 
 PGconn *postgres_server_connect(struct postgres_server *server)
