@@ -13,6 +13,8 @@ test: ## every check and test (SUITE=cart: one suite; ENGINE=postgres: only the 
 	@ENGINE="$(ENGINE)" scripts/test "$(SUITE)"
 bench: ## measure, beside nginx on the same core
 	@scripts/bench
+scale: ## the lists of a million products and orders on PostgreSQL, beside those of ten thousand (takes long)
+	@scripts/scale
 dev: ## serve a debug build; rebuild and restart on every change
 	@scripts/dev
 build: ## the release binary: build/release/souk
@@ -42,5 +44,5 @@ db-reset: build ## empty the database (YES=1: without asking)
 clean: ## remove what was built; data/ stays
 	@rm -rf build/dev build/asan build/tsan build/fuzz build/release build/coverage build/tidy build/log
 
-.PHONY: help run test bench dev build coverage contract check format asan tsan fuzz \
+.PHONY: help run test bench scale dev build coverage contract check format asan tsan fuzz \
 	db-migrate db-rollback db-seed db-reset clean

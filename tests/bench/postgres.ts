@@ -5,7 +5,7 @@
 // of PostgreSQL's processes. pgbench prepares its statements; its first second, in which its connections warm up, is not counted.
 //
 // pgbench can make numbers, no ids: so the products' slugs are numbers here, and whoever asks for a product asks by slug.
-import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -15,7 +15,7 @@ import { binary } from "../support/paths.ts";
 import { binariesOfPostgres, Postgres } from "../support/postgres.ts";
 import { childrenOf, track } from "../support/processes.ts";
 import { aligned, facts, markdown, median, programVersion, rounded, withSpread, writePart, type Table } from "./document.ts";
-import { buildLoad, coreBusyUs, cpuUs, reapedCpuUs, runLoad, serverCore, startSouk, type Server } from "./processes.ts";
+import { buildLoad, coreBusyUs, cpuUs, metricsOf, pin, pinned, reapedCpuUs, rise, runLoad, serverCore, startSouk, type Server } from "./processes.ts";
 import { checkoutBody, get, post, randomNumbers, shuffled, writeRequests } from "./requests.ts";
 
 const PRODUCTS = 10_000;
@@ -35,6 +35,7 @@ interface Side {
     ownUs: number;       // CPU of souk or pgbench, for each
     postgresUs: number;  // CPU of PostgreSQL's processes, for each
     othersShare: number; // of their core, used by others meanwhile
+    batch?: number;      // of souk: orders in a transaction
 }
 
 interface Row {
@@ -143,9 +144,9 @@ class Pgbench {
     }
 
     static start(url: string, script: string): Pgbench {
-        const command = ["-c", String(serverCore), path.join(binariesOfPostgres(), "pgbench"), "--no-vacuum", "--protocol=prepared", "--jobs=1",
-            `--client=${CONNECTIONS}`, `--time=${RUN_S_MAX}`, "--progress=1", "--define=taken=0", `--file=${script}`, url];
-        return new Pgbench(track(spawn("taskset", command, { stdio: ["ignore", "ignore", "pipe"] })));
+        const [program, ...args] = pinned(serverCore, [path.join(binariesOfPostgres(), "pgbench"), "--no-vacuum", "--protocol=prepared", "--jobs=1",
+            `--client=${CONNECTIONS}`, `--time=${RUN_S_MAX}`, "--progress=1", "--define=taken=0", `--file=${script}`, url]);
+        return new Pgbench(track(spawn(program!, args, { stdio: ["ignore", "ignore", "pipe"] })));
     }
 
     get pid(): number {
@@ -253,7 +254,7 @@ class PostgresBench {
         await this.query("VACUUM ANALYZE");
         await this.database.set({ fsync: "on" });
         await this.query("CHECKPOINT");
-        for (const one of [this.postmaster, ...childrenOf(this.postmaster)]) execFileSync("taskset", ["-acp", String(serverCore), String(one)], { stdio: "ignore" });
+        pin(serverCore, [this.postmaster, ...childrenOf(this.postmaster)]);
         say(`A shop of ${PRODUCTS.toLocaleString("en")} products on PostgreSQL: ${((performance.now() - started) / 1000).toFixed(1)} s`);
     }
 
@@ -335,7 +336,11 @@ class PostgresBench {
     private async soukBuys(souk: Server, count: number, isHot: boolean): Promise<Side> {
         const ids = await this.makeCarts(SOUK_CARTS + this.soukCarts, count, isHot);
         this.soukCarts += count;
-        return this.measureSouk(souk, this.requests(ids.map((id) => post(`/checkout/${id}`, checkoutBody))), BUYERS, 0);
+        const requests = this.requests(ids.map((id) => post(`/checkout/${id}`, checkoutBody)));
+        const before = await metricsOf(souk);
+        const side = await this.measureSouk(souk, requests, BUYERS, 0);
+        const rose = rise(before, await metricsOf(souk));
+        return { ...side, batch: rose("souk_postgres_batched_calls_total") / rose("souk_postgres_batches_total") };
     }
 
     /** Both in turn. Neither may come to the end of its carts, so the rates of the last round say how many the next one needs. */
@@ -402,10 +407,11 @@ const ratios = (row: Row, by: Row["by"]) => row.souk.map((side, round) => RATIOS
 function table(rows: Row[]): Table {
     const rate = (sides: Side[]) => rounded(median(sides.map((side) => side.perSecond)));
     const cost = (sides: Side[]) => `${rounded(median(sides.map((side) => side.ownUs)))} + ${rounded(median(sides.map((side) => side.postgresUs)))}`;
+    const batch = (sides: Side[]) => (sides[0]!.batch === undefined ? "" : rounded(median(sides.map((side) => side.batch!))));
     const ratio = (row: Row, by: Row["by"]) => withSpread(ratios(row, by), (value) => value.toFixed(2));
     return [
-        ["", "souk /s", "CPU us: souk + PostgreSQL", "pgbench /s", "CPU us: pgbench + PostgreSQL", "souk/pgbench by rate", "by CPU"],
-        ...rows.map((row) => [row.name, rate(row.souk), cost(row.souk), rate(row.pgbench), cost(row.pgbench), ratio(row, "perSecond"), ratio(row, "cpu")]),
+        ["", "souk /s", "in a batch", "CPU us: souk + PostgreSQL", "pgbench /s", "CPU us: pgbench + PostgreSQL", "souk/pgbench by rate", "by CPU"],
+        ...rows.map((row) => [row.name, rate(row.souk), batch(row.souk), cost(row.souk), rate(row.pgbench), cost(row.pgbench), ratio(row, "perSecond"), ratio(row, "cpu")]),
     ];
 }
 

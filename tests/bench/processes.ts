@@ -30,7 +30,12 @@ const cores = allowedCores();
 export const serverCore = cores[0]!;
 export const loadCore = cores[cores.length - 1]!;
 
-const pinned = (core: number, command: string[]): string[] => ["taskset", "-c", String(core), ...command];
+export const pinned = (core: number, command: string[]): string[] => ["taskset", "-c", String(core), ...command];
+
+/** The same for what runs already. */
+export function pin(core: number, pids: number[]): void {
+    for (const pid of pids) execFileSync("taskset", ["-acp", String(core), String(pid)], { stdio: "ignore" });
+}
 
 /** Busy time of a core so far, by whoever. */
 export function coreBusyUs(core: number): number {

@@ -3,14 +3,15 @@ import { writeFileSync } from "node:fs";
 
 const HEAD = "Host: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n";
 
-export function get(target: string): string {
-    return `GET ${target} HTTP/1.1\r\n${HEAD}\r\n`;
+const lines = (headers: Record<string, string>) => Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+
+export function get(target: string, headers: Record<string, string> = {}): string {
+    return `GET ${target} HTTP/1.1\r\n${HEAD}${lines(headers)}\r\n`;
 }
 
 export function post(target: string, body: unknown, headers: Record<string, string> = {}): string {
     const text = JSON.stringify(body);
-    const more = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    return `POST ${target} HTTP/1.1\r\n${HEAD}${more}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+    return `POST ${target} HTTP/1.1\r\n${HEAD}${lines(headers)}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
 }
 
 export function writeRequests(file: string, requests: string[]): string {

@@ -154,7 +154,7 @@ class Bench {
     }
 
     private add(row: string, column: Cell["column"], server: Server, targets: string[]): void {
-        this.cells.push({ row, column, server, requests: this.requests(targets.map(get)), runs: [] });
+        this.cells.push({ row, column, server, requests: this.requests(targets.map((target) => get(target))), runs: [] });
     }
 
     /** The same bytes behind nginx: a file for each target, and `return` of the first where it is small enough. */
