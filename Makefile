@@ -11,8 +11,10 @@ run: ## install what is missing, build, fill the shop and serve it on 127.0.0.1:
 	@scripts/run
 test: ## every check and test (SUITE=cart: one suite; ENGINE=postgres: only the API tests on that engine)
 	@ENGINE="$(ENGINE)" scripts/test "$(SUITE)"
-bench: ## measure, beside nginx on the same core
+bench: ## measure, beside nginx on the same core and pgbench on the same PostgreSQL
 	@scripts/bench
+scale: ## measure lists of a million products and orders on PostgreSQL, beside ten thousand (takes long, 20 GB of disk)
+	@scripts/scale
 scale: ## the lists of a million products and orders on PostgreSQL, beside those of ten thousand (takes long)
 	@scripts/scale
 dev: ## serve a debug build; rebuild and restart on every change

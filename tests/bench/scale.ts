@@ -17,7 +17,7 @@ import { get, writeRequests } from "./requests.ts";
 
 const SMALL = { products: 10_000, users: 1_000, orders: 10_000 };
 const LARGE = { products: 1_000_000, users: 100_000, orders: 1_000_000 };
-const ROUNDS = 5;
+const ROUNDS = 3;
 const REQUESTS = 300; // of each list in a round
 const PAGES = 10;
 const CUSTOMERS = 10;
