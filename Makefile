@@ -15,8 +15,6 @@ bench: ## measure, beside nginx on the same core and pgbench on the same Postgre
 	@scripts/bench
 scale: ## measure lists of a million products and orders on PostgreSQL, beside ten thousand (takes long, 20 GB of disk)
 	@scripts/scale
-scale: ## the lists of a million products and orders on PostgreSQL, beside those of ten thousand (takes long)
-	@scripts/scale
 dev: ## serve a debug build; rebuild and restart on every change
 	@scripts/dev
 build: ## the release binary: build/release/souk
