@@ -2,6 +2,7 @@
  * it. */
 #include "base/config.h"
 
+#include "base/address.h"
 #include "base/check.h"
 #include "base/crypto.h"
 #include "base/limits.h"
@@ -22,6 +23,7 @@ enum config_kind {
     CONFIG_TEXT,         /* slice */
     CONFIG_SECRET,       /* slice, never printed */
     CONFIG_LISTEN,       /* slice: HOST:PORT */
+    CONFIG_NETWORKS,     /* slice: addresses and networks with commas between them, or empty; max: how many */
     CONFIG_HTTP_URL,     /* slice, trailing slashes dropped */
     CONFIG_INT,          /* int64_t, min..max */
     CONFIG_SWITCH,       /* bool: on | off */
@@ -82,7 +84,19 @@ static const struct config_setting SETTINGS[] = {
     {MEMBER(rate_limit), CONFIG_SWITCH, "SOUK_RATE_LIMIT", NULL, "on", 0, 0,
      "limits how many requests one caller may make"},
     {MEMBER(rate_per_minute), CONFIG_INT, "SOUK_RATE_PER_MINUTE", NULL, "1000", 1, 1000000,
-     "requests a minute of one address"},
+     "requests a minute of one caller (an address, a user) that read"},
+    {MEMBER(rate_write_per_minute), CONFIG_INT, "SOUK_RATE_WRITE_PER_MINUTE", NULL, NULL, 1, 1000000,
+     "those that write; by default half of SOUK_RATE_PER_MINUTE"},
+    {MEMBER(rate_login_per_minute), CONFIG_INT, "SOUK_RATE_LOGIN_PER_MINUTE", NULL, "20", 1, 1000000,
+     "those that try a password or a code"},
+    {MEMBER(rate_checkout_per_minute), CONFIG_INT, "SOUK_RATE_CHECKOUT_PER_MINUTE", NULL, "60", 1, 1000000,
+     "checkouts a minute of one caller"},
+    {MEMBER(rate_whole_per_second), CONFIG_INT, "SOUK_RATE_WHOLE_PER_SECOND", NULL, "10000", 1, 1000000,
+     "requests a second of all callers together"},
+    {MEMBER(rate_whole_burst), CONFIG_INT, "SOUK_RATE_WHOLE_BURST", NULL, "20000", 1, 10000000,
+     "how many of them may come at once after a quiet time"},
+    {MEMBER(trusted_proxies), CONFIG_NETWORKS, "SOUK_TRUSTED_PROXIES", NULL, "", 0, TRUSTED_PROXIES_MAX,
+     "addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For counts, with commas between them"},
     {MEMBER(log_level), CONFIG_LOG_LEVEL, "SOUK_LOG", NULL, "request", 0, 0,
      "off, error, warn, request, info or debug; each shows the ones before it as well"},
     {MEMBER(migrate_at_start), CONFIG_SWITCH, "SOUK_MIGRATE", NULL, "on", 0, 0,
@@ -253,6 +267,15 @@ static bool all_urls(struct slice list, bool (*is_one)(struct slice url))
     return true;
 }
 
+static bool all_networks(struct slice list, int64_t max)
+{
+    struct network network;
+    int64_t count = 0;
+    while (count <= max && network_next(&list, &network))
+        count++;
+    return list.len == 0 && count <= max;
+}
+
 static const char *apply_text(const struct config_setting *setting, struct slice *member, struct slice value)
 {
     if (has_control_character(value))
@@ -265,6 +288,8 @@ static const char *apply_text(const struct config_setting *setting, struct slice
         return "must be sqlite:PATH or postgresql://...";
     if (setting->kind == CONFIG_REPLICA_URLS && !all_urls(value, is_postgres_url))
         return "must be postgresql://... of each replica, with commas between them";
+    if (setting->kind == CONFIG_NETWORKS && !all_networks(value, setting->max))
+        return "must be addresses or networks, such as 10.0.0.0/8 or 2001:db8::/32, with commas between them";
     if (setting->kind == CONFIG_REDIS_URL && !all_urls(value, is_redis_url))
         return "must be redis://... or rediss://...";
     if (setting->kind == CONFIG_SECRET && value.len < CONFIG_SECRET_LEN_MIN)
@@ -311,6 +336,7 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     case CONFIG_TEXT:
     case CONFIG_SECRET:
     case CONFIG_LISTEN:
+    case CONFIG_NETWORKS:
     case CONFIG_HTTP_URL:
         return apply_text(setting, member, value);
     case CONFIG_INT:
@@ -331,6 +357,8 @@ static struct slice initial_value(const struct config_setting *setting, struct a
         return arena_format(arena, "sqlite:%.*s/souk.db", SLICE_ARG(config->data_directory));
     if (setting->offset == MEMBER(workers))
         return is_postgres_url(config->database_url) ? SLICE("16") : SLICE("4");
+    if (setting->offset == MEMBER(rate_write_per_minute))
+        return arena_format(arena, "%lld", (long long)(config->rate_per_minute + 1) / 2);
     if (setting->offset == MEMBER(public_url))
         return arena_format(arena, "http://%.*s", SLICE_ARG(config->listen));
     return slice_from(setting->initial);
@@ -775,6 +803,7 @@ static void print_value(const struct config_setting *setting, const struct confi
     switch (setting->kind) {
     case CONFIG_PATH:
     case CONFIG_LISTEN:
+    case CONFIG_NETWORKS:
     case CONFIG_TEXT:
     case CONFIG_HTTP_URL:
         buf_append(out, *(const struct slice *)member);

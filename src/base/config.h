@@ -27,18 +27,24 @@ struct config {
     struct slice listen; /* --listen, SOUK_LISTEN: 127.0.0.1:8080; port 0 takes a free one */
     struct slice
         public_url; /* SOUK_PUBLIC_URL: what links in mail start with; http://LISTEN; no slash at its end */
-    int64_t io_threads;            /* SOUK_IO_THREADS: 0 = one a core, at most 8 */
-    int64_t workers;               /* SOUK_WORKERS: 4 on SQLite, 16 on PostgreSQL */
-    int64_t connections_max;       /* SOUK_CONNECTIONS_MAX */
-    int64_t cache_bytes;           /* SOUK_CACHE_BYTES; 0 turns the memory cache off */
-    bool rate_limit;               /* SOUK_RATE_LIMIT: on | off */
-    int64_t rate_per_minute;       /* SOUK_RATE_PER_MINUTE: requests a minute of one address, 1000 */
-    enum log_level log_level;      /* SOUK_LOG */
-    bool migrate_at_start;         /* SOUK_MIGRATE: on | off */
-    bool jobs;                     /* --no-jobs */
-    bool test_payments;            /* SOUK_TEST_PAYMENTS: off | on */
-    int64_t access_token_seconds;  /* SOUK_ACCESS_TOKEN_SECONDS: 900 */
-    int64_t refresh_token_seconds; /* SOUK_REFRESH_TOKEN_SECONDS: 2592000 */
+    int64_t io_threads;               /* SOUK_IO_THREADS: 0 = one a core, at most 8 */
+    int64_t workers;                  /* SOUK_WORKERS: 4 on SQLite, 16 on PostgreSQL */
+    int64_t connections_max;          /* SOUK_CONNECTIONS_MAX */
+    int64_t cache_bytes;              /* SOUK_CACHE_BYTES; 0 turns the memory cache off */
+    bool rate_limit;                  /* SOUK_RATE_LIMIT: on | off */
+    int64_t rate_per_minute;          /* SOUK_RATE_PER_MINUTE: of one caller, to read; 1000 */
+    int64_t rate_write_per_minute;    /* SOUK_RATE_WRITE_PER_MINUTE: half of it */
+    int64_t rate_login_per_minute;    /* SOUK_RATE_LOGIN_PER_MINUTE: 20 */
+    int64_t rate_checkout_per_minute; /* SOUK_RATE_CHECKOUT_PER_MINUTE: 60 */
+    int64_t rate_whole_per_second;    /* SOUK_RATE_WHOLE_PER_SECOND: of all callers together, 10000 */
+    int64_t rate_whole_burst;         /* SOUK_RATE_WHOLE_BURST: 20000 */
+    struct slice trusted_proxies;     /* SOUK_TRUSTED_PROXIES: see network_next; empty: none */
+    enum log_level log_level;         /* SOUK_LOG */
+    bool migrate_at_start;            /* SOUK_MIGRATE: on | off */
+    bool jobs;                        /* --no-jobs */
+    bool test_payments;               /* SOUK_TEST_PAYMENTS: off | on */
+    int64_t access_token_seconds;     /* SOUK_ACCESS_TOKEN_SECONDS: 900 */
+    int64_t refresh_token_seconds;    /* SOUK_REFRESH_TOKEN_SECONDS: 2592000 */
     /* what tests shorten */
     int64_t job_interval_ms;    /* SOUK_JOB_INTERVAL_MS: 1000 */
     int64_t payment_timeout_ms; /* SOUK_PAYMENT_TIMEOUT_MS: 5000 */

@@ -22,6 +22,7 @@
 #define JSON_INPUT_DEPTH_MAX 12
 #define FIELD_ERRORS_MAX 20 /* how many bad fields one problem names */
 #define IDEMPOTENCY_KEY_BYTES_MAX 255
+#define TRUSTED_PROXIES_MAX 64 /* networks whose X-Forwarded-For counts */
 #define HEADER_DEADLINE_MS 10000
 #define BODY_DEADLINE_MS 30000
 #define WRITE_DEADLINE_MS 60000

@@ -145,6 +145,19 @@ static enum http_status find_route(struct gateway *gateway, struct exchange *x)
     return problem(&x->response, PROBLEM_MALFORMED_REQUEST, "The path holds a malformed escape");
 }
 
+/* Who asks is the other end of the connection, or, where that is a proxy of ours, whom it names. What a proxy
+ * on this machine hands on came from elsewhere, whether it says so or not. */
+static void take_address(const struct gateway *gateway, struct exchange *x)
+{
+    struct slice forwarded_for = x->headers[HEADER_X_FORWARDED_FOR];
+    bool is_proxied = proxies_have(&gateway->proxies, x->address);
+    x->request.is_loopback = x->is_loopback && !is_proxied && slice_is_absent(forwarded_for) &&
+                             slice_is_absent(x->headers[HEADER_FORWARDED]);
+    if (is_proxied)
+        x->address = client_address(&gateway->proxies, x->arena, x->address, forwarded_for);
+    x->request.address = x->address;
+}
+
 void gateway_open(struct gateway *gateway, struct exchange *x)
 {
     metric_add(&gateway_in_flight, 1);
@@ -155,10 +168,7 @@ void gateway_open(struct gateway *gateway, struct exchange *x)
     request->services = gateway->services;
     request->arena = x->arena;
     request->now_ms = clock_now_ms();
-    request->address = x->address;
-    /* What a proxy on this machine hands on came from elsewhere. */
-    request->is_loopback = x->is_loopback && slice_is_absent(x->headers[HEADER_FORWARDED]) &&
-                           slice_is_absent(x->headers[HEADER_X_FORWARDED_FOR]);
+    take_address(gateway, x);
     take_request_id(x);
     x->arena_mark = x->arena->used;
     response_init(&x->response, x->arena, true);
@@ -565,13 +575,20 @@ void gateway_run(struct gateway *gateway, struct exchange *x)
 static bool throttle_start(struct gateway *gateway)
 {
     const struct services *services = gateway->services;
+    const struct config *config = services->config;
     uint8_t key[32];
-    if (!services->config->rate_limit)
+    if (!config->rate_limit)
         return true;
-    gateway->throttle = throttle_new(services->config->rate_per_minute);
+    gateway->throttle =
+        throttle_new(&(struct throttle_limits){.whole_per_second = config->rate_whole_per_second,
+                                               .whole_burst = config->rate_whole_burst,
+                                               .read_per_minute = config->rate_per_minute,
+                                               .write_per_minute = config->rate_write_per_minute,
+                                               .login_per_minute = config->rate_login_per_minute,
+                                               .checkout_per_minute = config->rate_checkout_per_minute});
     if (services->redis == NULL)
         return true;
-    key_derive(services->config->secret, "throttle", key);
+    key_derive(config->secret, "throttle", key);
     return throttle_share(gateway->throttle, services->redis, key);
 }
 
@@ -602,6 +619,7 @@ struct gateway *gateway_new(const struct services *services)
     for (size_t i = 0; i < FILL_STRIPES; i++)
         pthread_mutex_init(&gateway->fills[i].lock, NULL);
     gateway_metrics_open(gateway);
+    proxies_init(&gateway->proxies, services->config->trusted_proxies);
     if (!throttle_start(gateway) || !pools_start(gateway)) {
         gateway_free(gateway);
         return NULL;

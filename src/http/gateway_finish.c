@@ -233,7 +233,8 @@ static void add_rate_headers(struct exchange *x)
     const char *name =
         throttle_class_name(x->request.operation ? x->request.operation->rate_class : RATE_READ);
     add_header(x, "RateLimit-Policy",
-               arena_format(x->arena, "\"%s\";q=%lld;w=60", name, (long long)verdict->limit));
+               arena_format(x->arena, "\"%s\";q=%lld;w=%lld", name, (long long)verdict->limit,
+                            (long long)verdict->window_s));
     add_header(x, "RateLimit",
                arena_format(x->arena, "\"%s\";r=%lld;t=%lld", name, (long long)verdict->remaining,
                             (long long)verdict->reset_s));

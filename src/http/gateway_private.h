@@ -2,6 +2,7 @@
  * gateway_fill.c (who waits for whom), gateway_finish.c (the reply). Nobody else includes this. */
 #pragma once
 
+#include "http/client_address.h"
 #include "http/gateway.h"
 
 #include <pthread.h>
@@ -41,6 +42,7 @@ struct gateway {
     bool reads_inline;
     struct router *router;
     struct throttle *throttle; /* NULL: off */
+    struct proxies proxies;
     struct workers *workers;
     struct workers *password_workers;
     pthread_key_t context_key;

@@ -13,7 +13,7 @@
 #define CLASS_COUNT (RATE_CHECKOUT + 1)
 #define SECOND_US INT64_C(1000000)
 #define MINUTE_US (60 * SECOND_US)
-#define WHOLE_INTERVAL_US (SECOND_US / THROTTLE_WHOLE_PER_SECOND)
+#define SECOND_NS INT64_C(1000000000)
 #define SETS 8192 /* a power of two */
 #define WAYS 8
 #define STRIPES THROTTLE_STRIPES
@@ -23,14 +23,8 @@
 struct bucket {
     uint64_t key;
     int64_t full_at_us;
-    uint32_t taken; /* since they were last told to the other servers */
-    enum rate_class rate_class;
-};
-
-struct rate {
-    int64_t per_minute;
-    int64_t burst;
-    int64_t interval_us;
+    int64_t taken_us; /* by so much it moved since the other servers were last told */
+    int64_t capacity_us;
 };
 
 struct stripe {
@@ -41,33 +35,39 @@ struct stripe {
 
 struct throttle {
     uint64_t seed; /* unknown outside, so that nobody aims at one set */
-    struct rate rates[CLASS_COUNT];
-    _Atomic int64_t whole_full_at_us;
+    struct throttle_rate rates[CLASS_COUNT];
+    int64_t whole_interval_ns; /* at its rates microseconds are too coarse */
+    int64_t whole_capacity_ns;
+    _Atomic int64_t whole_full_at_ns;
     _Atomic int64_t whole_taken;
     struct throttle_share *share; /* NULL: this server counts alone */
     struct stripe stripes[STRIPES];
     struct bucket buckets[SETS][WAYS];
 };
 
-static struct rate rate_make(int64_t per_minute, int64_t burst)
+static int64_t at_least_one(int64_t value)
 {
-    if (per_minute < 1)
-        per_minute = 1;
-    return (struct rate){.per_minute = per_minute,
-                         .burst = burst > 0 ? burst : 1,
-                         .interval_us = MINUTE_US / per_minute > 0 ? MINUTE_US / per_minute : 1};
+    return value > 1 ? value : 1;
 }
 
-struct throttle *throttle_new(int64_t rate_per_minute)
+struct throttle_rate throttle_rate_make(int64_t per_minute, int64_t burst)
+{
+    return (struct throttle_rate){.interval_us = at_least_one(MINUTE_US / at_least_one(per_minute)),
+                                  .burst = at_least_one(burst)};
+}
+
+struct throttle *throttle_new(const struct throttle_limits *limits)
 {
     struct throttle *throttle = calloc(1, sizeof(*throttle));
     CHECK(throttle != NULL);
     random_fill(&throttle->seed, sizeof(throttle->seed));
-    throttle->rates[RATE_READ] = rate_make(rate_per_minute, rate_per_minute);
-    throttle->rates[RATE_WRITE] = rate_make(rate_per_minute / 2, rate_per_minute / 2);
-    throttle->rates[RATE_LOGIN] = rate_make(THROTTLE_LOGIN_PER_MINUTE, THROTTLE_LOGIN_PER_MINUTE / 2);
+    throttle->whole_interval_ns = at_least_one(SECOND_NS / at_least_one(limits->whole_per_second));
+    throttle->whole_capacity_ns = throttle->whole_interval_ns * at_least_one(limits->whole_burst);
+    throttle->rates[RATE_READ] = throttle_rate_make(limits->read_per_minute, limits->read_per_minute);
+    throttle->rates[RATE_WRITE] = throttle_rate_make(limits->write_per_minute, limits->write_per_minute);
+    throttle->rates[RATE_LOGIN] = throttle_rate_make(limits->login_per_minute, limits->login_per_minute / 2);
     throttle->rates[RATE_CHECKOUT] =
-        rate_make(THROTTLE_CHECKOUT_PER_MINUTE, THROTTLE_CHECKOUT_PER_MINUTE / 2);
+        throttle_rate_make(limits->checkout_per_minute, limits->checkout_per_minute / 2);
     for (size_t i = 0; i < STRIPES; i++)
         pthread_mutex_init(&throttle->stripes[i].lock, NULL);
     return throttle;
@@ -86,13 +86,13 @@ void throttle_free(struct throttle *throttle)
 
 bool throttle_take_whole(struct throttle *throttle, int64_t now_us)
 {
-    const int64_t interval_us = WHOLE_INTERVAL_US;
-    int64_t full_at = atomic_load_explicit(&throttle->whole_full_at_us, memory_order_relaxed);
+    const int64_t now_ns = now_us * 1000;
+    int64_t full_at = atomic_load_explicit(&throttle->whole_full_at_ns, memory_order_relaxed);
     for (;;) {
-        int64_t next = (full_at > now_us ? full_at : now_us) + interval_us;
-        if (next - now_us > interval_us * THROTTLE_WHOLE_BURST)
+        int64_t next = (full_at > now_ns ? full_at : now_ns) + throttle->whole_interval_ns;
+        if (next - now_ns > throttle->whole_capacity_ns)
             return false;
-        if (atomic_compare_exchange_weak_explicit(&throttle->whole_full_at_us, &full_at, next,
+        if (atomic_compare_exchange_weak_explicit(&throttle->whole_full_at_ns, &full_at, next,
                                                   memory_order_relaxed, memory_order_relaxed)) {
             if (throttle->share != NULL)
                 atomic_fetch_add_explicit(&throttle->whole_taken, 1, memory_order_relaxed);
@@ -122,12 +122,13 @@ static size_t set_of(uint64_t key)
 }
 
 /* For the other servers to know. More busy buckets than the list holds count here alone for a moment. */
-static void note_taken(struct stripe *stripe, struct bucket *bucket)
+static void note_taken(struct stripe *stripe, struct bucket *bucket, int64_t taken_us)
 {
-    if (bucket->taken == 0 && stripe->busy_count == THROTTLE_STRIPE_BUSY_MAX)
+    if (bucket->taken_us == 0 && stripe->busy_count == THROTTLE_STRIPE_BUSY_MAX)
         return;
-    if (bucket->taken++ == 0)
+    if (bucket->taken_us == 0)
         stripe->busy[stripe->busy_count++] = bucket->key;
+    bucket->taken_us += taken_us;
 }
 
 static int64_t seconds_up(int64_t us)
@@ -135,12 +136,12 @@ static int64_t seconds_up(int64_t us)
     return us <= 0 ? 0 : (us + SECOND_US - 1) / SECOND_US;
 }
 
-void throttle_take(struct throttle *throttle, uint64_t caller, enum rate_class rate_class, int64_t now_us,
-                   struct throttle_verdict *verdict)
+/* `kind` keeps the buckets of one caller apart. */
+static void take(struct throttle *throttle, uint64_t caller, uint64_t kind, struct throttle_rate rate,
+                 int64_t now_us, struct throttle_verdict *verdict)
 {
-    const struct rate *rate = &throttle->rates[rate_class];
-    const int64_t capacity_us = rate->interval_us * rate->burst;
-    uint64_t words[2] = {caller, (uint64_t)rate_class};
+    const int64_t capacity_us = rate.interval_us * rate.burst;
+    uint64_t words[2] = {caller, kind};
     uint64_t key = hash64((struct slice){(const char *)words, sizeof(words)}) | 1; /* 0 marks an empty slot */
     size_t set = set_of(key);
     struct stripe *stripe = &throttle->stripes[set % STRIPES];
@@ -148,22 +149,40 @@ void throttle_take(struct throttle *throttle, uint64_t caller, enum rate_class r
     pthread_mutex_lock(&stripe->lock);
     struct bucket *bucket = bucket_find(throttle->buckets[set], key);
     int64_t full_at = bucket->full_at_us > now_us ? bucket->full_at_us : now_us;
-    verdict->is_allowed = full_at + rate->interval_us - now_us <= capacity_us;
-    if (verdict->is_allowed) {
-        full_at += rate->interval_us;
+    if (bucket->capacity_us != capacity_us) { /* it is new, or its rate was changed */
+        if (full_at > now_us + capacity_us)
+            full_at = now_us + capacity_us; /* empty, and in no old debt */
         bucket->full_at_us = full_at;
-        bucket->rate_class = rate_class;
+        bucket->capacity_us = capacity_us;
+    }
+    verdict->is_allowed = full_at + rate.interval_us - now_us <= capacity_us;
+    if (verdict->is_allowed) {
+        full_at += rate.interval_us;
+        bucket->full_at_us = full_at;
         if (throttle->share != NULL)
-            note_taken(stripe, bucket);
+            note_taken(stripe, bucket, rate.interval_us);
     }
     pthread_mutex_unlock(&stripe->lock);
 
     int64_t used_us = full_at - now_us;
-    verdict->limit = rate->burst;
+    verdict->limit = rate.burst;
+    verdict->window_s = seconds_up(capacity_us);
     /* All servers together may have let through a little more than there was. */
-    verdict->remaining = used_us < capacity_us ? (capacity_us - used_us) / rate->interval_us : 0;
+    verdict->remaining = used_us < capacity_us ? (capacity_us - used_us) / rate.interval_us : 0;
     verdict->reset_s = seconds_up(used_us);
-    verdict->retry_after_s = verdict->is_allowed ? 0 : seconds_up(used_us + rate->interval_us - capacity_us);
+    verdict->retry_after_s = verdict->is_allowed ? 0 : seconds_up(used_us + rate.interval_us - capacity_us);
+}
+
+void throttle_take(struct throttle *throttle, uint64_t caller, enum rate_class rate_class, int64_t now_us,
+                   struct throttle_verdict *verdict)
+{
+    take(throttle, caller, (uint64_t)rate_class, throttle->rates[rate_class], now_us, verdict);
+}
+
+void throttle_take_at_rate(struct throttle *throttle, uint64_t caller, struct throttle_rate rate,
+                           int64_t now_us, struct throttle_verdict *verdict)
+{
+    take(throttle, caller, CLASS_COUNT, rate, now_us, verdict);
 }
 
 static uint64_t caller_hash(const struct throttle *throttle, char kind, const void *bytes, size_t len)
@@ -176,24 +195,62 @@ static uint64_t caller_hash(const struct throttle *throttle, char kind, const vo
     return hash64((struct slice){text, sizeof(throttle->seed) + 1 + len});
 }
 
-uint64_t throttle_address(const struct throttle *throttle, struct slice address)
+/* What of an address is one caller: the bytes and a letter for their kind. */
+struct household {
+    char kind;
+    uint8_t bytes[INET6_ADDRSTRLEN];
+    size_t len;
+};
+
+static struct household household_of(struct slice address)
 {
-    char text[INET6_ADDRSTRLEN];
+    struct household found = {.kind = '4'};
     struct in6_addr v6;
+    char text[INET6_ADDRSTRLEN];
     size_t len = address.len < sizeof(text) - 1 ? address.len : sizeof(text) - 1;
+    found.len = len;
+    if (len > 0)
+        memcpy(found.bytes, address.ptr, len);
     /* Most are IPv4: its text is as good a key as its bytes. */
     if (len == 0 || memchr(address.ptr, ':', len) == NULL)
-        return caller_hash(throttle, '4', len > 0 ? address.ptr : "", len);
+        return found;
     memcpy(text, address.ptr, len);
     text[len] = '\0';
+    found.kind = '?';
     if (inet_pton(AF_INET6, text, &v6) != 1)
-        return caller_hash(throttle, '?', text, len);
-    return caller_hash(throttle, '6', &v6, 8); /* one household has the whole /64 */
+        return found;
+    if (IN6_IS_ADDR_V4MAPPED(&v6) && inet_ntop(AF_INET, v6.s6_addr + 12, text, sizeof(text)) != NULL) {
+        found.kind = '4';
+        found.len = strlen(text);
+        memcpy(found.bytes, text, found.len);
+        return found;
+    }
+    found.kind = '6';
+    found.len = 8; /* one household has the whole /64 */
+    memcpy(found.bytes, &v6, found.len);
+    return found;
+}
+
+uint64_t throttle_address(const struct throttle *throttle, struct slice address)
+{
+    struct household household = household_of(address);
+    return caller_hash(throttle, household.kind, household.bytes, household.len);
 }
 
 uint64_t throttle_user(const struct throttle *throttle, struct uuid user_id)
 {
     return caller_hash(throttle, 'u', user_id.bytes, sizeof(user_id.bytes));
+}
+
+uint64_t throttle_key(const struct throttle *throttle, struct uuid key_id)
+{
+    return caller_hash(throttle, 'k', key_id.bytes, sizeof(key_id.bytes));
+}
+
+uint64_t throttle_key_from(const struct throttle *throttle, struct uuid key_id, struct slice address)
+{
+    uint64_t words[2] = {throttle_key(throttle, key_id), throttle_address(throttle, address)};
+    return caller_hash(throttle, 'p', words, sizeof(words));
 }
 
 /* ---- together with other servers ---- */
@@ -212,11 +269,9 @@ static void collect_bucket(struct throttle *throttle, uint64_t key, struct throt
     for (size_t i = 0; i < WAYS; i++) {
         if (set[i].key != key)
             continue;
-        const struct rate *rate = &throttle->rates[set[i].rate_class];
-        *taking = (struct throttle_taking){.key = key,
-                                           .taken_us = set[i].taken * rate->interval_us,
-                                           .capacity_us = rate->burst * rate->interval_us};
-        set[i].taken = 0;
+        *taking = (struct throttle_taking){
+            .key = key, .taken_us = set[i].taken_us, .capacity_us = set[i].capacity_us};
+        set[i].taken_us = 0;
     }
 }
 
@@ -226,8 +281,8 @@ size_t throttle_collect(struct throttle *throttle, struct throttle_taking *takin
     int64_t whole = atomic_exchange_explicit(&throttle->whole_taken, 0, memory_order_relaxed);
     if (whole > 0)
         takings[count++] = (struct throttle_taking){.key = THROTTLE_WHOLE,
-                                                    .taken_us = whole * WHOLE_INTERVAL_US,
-                                                    .capacity_us = THROTTLE_WHOLE_BURST * WHOLE_INTERVAL_US};
+                                                    .taken_us = whole * throttle->whole_interval_ns / 1000,
+                                                    .capacity_us = throttle->whole_capacity_ns / 1000};
     for (size_t i = 0; i < STRIPES; i++) {
         struct stripe *stripe = &throttle->stripes[i];
         pthread_mutex_lock(&stripe->lock);
@@ -245,10 +300,12 @@ size_t throttle_collect(struct throttle *throttle, struct throttle_taking *takin
 
 static void advance_whole(struct throttle *throttle, int64_t full_at_us)
 {
-    full_at_us += atomic_load_explicit(&throttle->whole_taken, memory_order_relaxed) * WHOLE_INTERVAL_US;
-    int64_t known = atomic_load_explicit(&throttle->whole_full_at_us, memory_order_relaxed);
-    while (known < full_at_us &&
-           !atomic_compare_exchange_weak_explicit(&throttle->whole_full_at_us, &known, full_at_us,
+    int64_t full_at_ns =
+        full_at_us * 1000 +
+        atomic_load_explicit(&throttle->whole_taken, memory_order_relaxed) * throttle->whole_interval_ns;
+    int64_t known = atomic_load_explicit(&throttle->whole_full_at_ns, memory_order_relaxed);
+    while (known < full_at_ns &&
+           !atomic_compare_exchange_weak_explicit(&throttle->whole_full_at_ns, &known, full_at_ns,
                                                   memory_order_relaxed, memory_order_relaxed))
         ;
 }
@@ -266,7 +323,7 @@ void throttle_advance(struct throttle *throttle, uint64_t key, int64_t full_at_u
         if (set[i].key != key)
             continue;
         /* What was let through here since is not in the answer. */
-        int64_t with_newest_us = full_at_us + set[i].taken * throttle->rates[set[i].rate_class].interval_us;
+        int64_t with_newest_us = full_at_us + set[i].taken_us;
         if (set[i].full_at_us < with_newest_us)
             set[i].full_at_us = with_newest_us;
     }

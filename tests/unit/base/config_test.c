@@ -77,6 +77,12 @@ static void has_its_defaults(void **state)
     assert_int_equal(config.cache_bytes, CACHE_BYTES_DEFAULT);
     assert_true(config.rate_limit);
     assert_int_equal(config.rate_per_minute, 1000);
+    assert_int_equal(config.rate_write_per_minute, 500);
+    assert_int_equal(config.rate_login_per_minute, 20);
+    assert_int_equal(config.rate_checkout_per_minute, 60);
+    assert_int_equal(config.rate_whole_per_second, 10000);
+    assert_int_equal(config.rate_whole_burst, 20000);
+    assert_text(config.trusted_proxies, "");
     assert_int_equal(config.log_level, LOG_REQUEST);
     assert_true(config.migrate_at_start);
     assert_true(config.jobs);
@@ -90,15 +96,17 @@ static void has_its_defaults(void **state)
 static void reads_every_variable(void **state)
 {
     (void)state;
-    assert_true(
-        load(ENVIRONMENT("SOUK_DATA=/d/", "DATABASE_URL=postgresql://u:p@h/souk", SECRET_VARIABLE,
-                         "SOUK_LISTEN=[::1]:0", "SOUK_PUBLIC_URL=https://shop.example/", "SOUK_IO_THREADS=64",
-                         "SOUK_WORKERS=256", "SOUK_CONNECTIONS_MAX=1", "SOUK_CACHE_BYTES=0",
-                         "SOUK_RATE_LIMIT=off", "SOUK_RATE_PER_MINUTE=1000000", "SOUK_LOG=off",
-                         "SOUK_MIGRATE=off", "SOUK_TEST_PAYMENTS=on", "SOUK_ACCESS_TOKEN_SECONDS=1",
-                         "SOUK_REFRESH_TOKEN_SECONDS=2", "SOUK_JOB_INTERVAL_MS=3",
-                         "SOUK_PAYMENT_TIMEOUT_MS=4", "PATH=/bin", "SOUK_WITHOUT_EQUALS"),
-             NULL));
+    assert_true(load(
+        ENVIRONMENT(
+            "SOUK_DATA=/d/", "DATABASE_URL=postgresql://u:p@h/souk", SECRET_VARIABLE, "SOUK_LISTEN=[::1]:0",
+            "SOUK_PUBLIC_URL=https://shop.example/", "SOUK_IO_THREADS=64", "SOUK_WORKERS=256",
+            "SOUK_CONNECTIONS_MAX=1", "SOUK_CACHE_BYTES=0", "SOUK_RATE_LIMIT=off",
+            "SOUK_RATE_PER_MINUTE=1000000", "SOUK_RATE_WRITE_PER_MINUTE=5", "SOUK_RATE_LOGIN_PER_MINUTE=6",
+            "SOUK_RATE_CHECKOUT_PER_MINUTE=7", "SOUK_RATE_WHOLE_PER_SECOND=8", "SOUK_RATE_WHOLE_BURST=9",
+            "SOUK_TRUSTED_PROXIES=10.0.0.0/8, ::1", "SOUK_LOG=off", "SOUK_MIGRATE=off",
+            "SOUK_TEST_PAYMENTS=on", "SOUK_ACCESS_TOKEN_SECONDS=1", "SOUK_REFRESH_TOKEN_SECONDS=2",
+            "SOUK_JOB_INTERVAL_MS=3", "SOUK_PAYMENT_TIMEOUT_MS=4", "PATH=/bin", "SOUK_WITHOUT_EQUALS"),
+        NULL));
     assert_text(config.data_directory, "/d");
     assert_text(config.database_url, "postgresql://u:p@h/souk");
     assert_text(config.secret, GOOD_SECRET);
@@ -110,6 +118,12 @@ static void reads_every_variable(void **state)
     assert_int_equal(config.cache_bytes, 0);
     assert_false(config.rate_limit);
     assert_int_equal(config.rate_per_minute, 1000000);
+    assert_int_equal(config.rate_write_per_minute, 5);
+    assert_int_equal(config.rate_login_per_minute, 6);
+    assert_int_equal(config.rate_checkout_per_minute, 7);
+    assert_int_equal(config.rate_whole_per_second, 8);
+    assert_int_equal(config.rate_whole_burst, 9);
+    assert_text(config.trusted_proxies, "10.0.0.0/8, ::1");
     assert_int_equal(config.log_level, LOG_OFF);
     assert_false(config.migrate_at_start);
     assert_true(config.test_payments);
@@ -219,6 +233,11 @@ static void names_what_is_wrong(void **state)
          "SOUK_PUBLIC_URL (environment) must start with http:// or https:// and name a host, not 'http://'"},
         {"SOUK_PUBLIC_URL=https://h:",
          "SOUK_PUBLIC_URL (environment) must start with http:// or https:// and name a host, not 'https://h:'"},
+        {"SOUK_TRUSTED_PROXIES=10.0.0.0/8,all",
+         "SOUK_TRUSTED_PROXIES (environment) must be addresses or networks, such as 10.0.0.0/8 or 2001:db8::/32,"
+         " with commas between them, not '10.0.0.0/8,all'"},
+        {"SOUK_RATE_WHOLE_BURST=0",
+         "SOUK_RATE_WHOLE_BURST (environment) must be a whole number from 1 to 10000000, not '0'"},
         {"SOUK_DATA=a\x7f", "SOUK_DATA (environment) must not hold control characters, not 'a?'"},
         {"SOUK_DATA=a\tb", "SOUK_DATA (environment) must not hold control characters, not 'a?b'"},
         {"SOUK_WORKER=4", "environment: there is no setting SOUK_WORKER; `souk config` lists them all"},

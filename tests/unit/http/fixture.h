@@ -429,7 +429,15 @@ static inline void fixture_open(struct fixture *fixture)
     fixture->db = store_connect(fixture->store);
     assert_non_null(fixture->db);
     fixture->cache = cache_new(1 << 20);
-    fixture->config = (struct config){.workers = 2, .rate_limit = false, .rate_per_minute = 100};
+    fixture->config = (struct config){.workers = 2,
+                                      .rate_limit = false,
+                                      .rate_per_minute = 100,
+                                      .rate_write_per_minute = 50,
+                                      .rate_login_per_minute = 20,
+                                      .rate_checkout_per_minute = 60,
+                                      .rate_whole_per_second = 10000,
+                                      .rate_whole_burst = 20000,
+                                      .trusted_proxies = SLICE("")};
     fixture->services = (struct services){.config = &fixture->config,
                                           .store = fixture->store,
                                           .cache = fixture->cache,

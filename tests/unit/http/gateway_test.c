@@ -12,8 +12,8 @@ struct call {
 };
 
 /* `headers`: name, value, ..., NULL. */
-static struct call call_begin(struct fixture *fixture, enum http_method method, const char *target,
-                              const char *body, const char *const *headers)
+static struct call call_begin_from(struct fixture *fixture, const char *peer, enum http_method method,
+                                   const char *target, const char *body, const char *const *headers)
 {
     struct call call;
     call.arena = calloc(1, sizeof(*call.arena));
@@ -22,7 +22,8 @@ static struct call call_begin(struct fixture *fixture, enum http_method method, 
     call.x = exchange_new(call.arena);
     call.x->method = method;
     call.x->target = slice_from(target);
-    call.x->address = SLICE("192.0.2.1");
+    call.x->address = slice_from(peer);
+    call.x->is_loopback = strcmp(peer, "127.0.0.1") == 0;
     assert_true(exchange_header(call.x, SLICE("Host"), SLICE("shop")));
     if (body != NULL)
         assert_true(exchange_header(call.x, SLICE("Content-Type"), SLICE("application/json")));
@@ -31,6 +32,12 @@ static struct call call_begin(struct fixture *fixture, enum http_method method, 
     gateway_open(fixture->gateway, call.x);
     call.x->body = slice_from(body);
     return call;
+}
+
+static struct call call_begin(struct fixture *fixture, enum http_method method, const char *target,
+                              const char *body, const char *const *headers)
+{
+    return call_begin_from(fixture, "192.0.2.1", method, target, body, headers);
 }
 
 static struct call call_make(struct fixture *fixture, enum http_method method, const char *target,
@@ -659,6 +666,70 @@ static void test_throttle_of_user(void **state)
     }
 }
 
+/* Behind a proxy of ours each client has its own allowance, whatever it claims; without one the header says
+ * nothing. */
+static void test_throttle_behind_proxy(void **state)
+{
+    struct fixture *f = *state;
+    f->config.rate_limit = true;
+    f->config.rate_per_minute = 2;
+    f->config.trusted_proxies = SLICE("10.0.0.0/8");
+    fixture_restart(f);
+    static const struct {
+        const char *peer;
+        const char *forwarded_for;
+        int status;
+    } CALLS[] = {
+        {"10.0.0.1", "203.0.113.1", 200},          {"10.0.0.2", "1.1.1.1, 203.0.113.1", 200},
+        {"10.0.0.1", "2.2.2.2, 203.0.113.1", 429}, {"10.0.0.1", "203.0.113.2", 200},
+        {"192.0.2.9", "203.0.113.3", 200},         {"192.0.2.9", "203.0.113.4", 200},
+        {"192.0.2.9", "203.0.113.5", 429},         {"10.0.0.1", "203.0.113.3", 200},
+    };
+    for (size_t i = 0; i < COUNT_OF(CALLS); i++) {
+        struct call call = call_begin_from(f, CALLS[i].peer, METHOD_GET, "/health", NULL,
+                                           HEADERS("X-Forwarded-For", CALLS[i].forwarded_for));
+        gateway_run(f->gateway, call.x);
+        assert_int_equal(call.x->reply.status, CALLS[i].status);
+        call_end(&call);
+    }
+}
+
+/* Only who speaks from this machine for itself is local: a proxy on it speaks for others. */
+static void test_loopback(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *proxies;
+        const char *peer;
+        const char *header;
+        const char *value;
+        bool is_loopback;
+        const char *address;
+    } CALLS[] = {
+        {"", "127.0.0.1", "Accept", "*/*", true, "127.0.0.1"},
+        {"", "192.0.2.1", "Accept", "*/*", false, "192.0.2.1"},
+        {"", "127.0.0.1", "X-Forwarded-For", "203.0.113.1", false, "127.0.0.1"},
+        {"", "127.0.0.1", "X-Forwarded-For", "", false, "127.0.0.1"},
+        {"", "127.0.0.1", "Forwarded", "for=203.0.113.1", false, "127.0.0.1"},
+        {"127.0.0.1", "127.0.0.1", "Accept", "*/*", false, "127.0.0.1"},
+        {"127.0.0.1", "127.0.0.1", "X-Forwarded-For", "203.0.113.1", false, "203.0.113.1"},
+        {"127.0.0.1", "127.0.0.1", "X-Forwarded-For", "127.0.0.1", false, "127.0.0.1"},
+        {"10.0.0.1", "127.0.0.1", "Accept", "*/*", true, "127.0.0.1"},
+        {"10.0.0.1", "10.0.0.1", "X-Forwarded-For", "127.0.0.1", false, "127.0.0.1"},
+    };
+    for (size_t i = 0; i < COUNT_OF(CALLS); i++) {
+        f->config.trusted_proxies = slice_from(CALLS[i].proxies);
+        fixture_restart(f);
+        struct call call = call_begin_from(f, CALLS[i].peer, METHOD_GET, "/health", NULL,
+                                           HEADERS(CALLS[i].header, CALLS[i].value));
+        assert_true(call.x->request.is_loopback == CALLS[i].is_loopback);
+        assert_true(slice_is(call.x->request.address, CALLS[i].address));
+        gateway_run(f->gateway, call.x);
+        assert_int_equal(call.x->reply.status, 200);
+        call_end(&call);
+    }
+}
+
 static _Atomic int completions;
 
 static void count_completion(struct exchange *x)
@@ -1073,6 +1144,8 @@ int main(void)
         TEST(test_idempotency_race),
         TEST(test_throttle),
         TEST(test_throttle_of_user),
+        TEST(test_throttle_behind_proxy),
+        TEST(test_loopback),
         TEST(test_full_queue),
         TEST(test_metrics),
         TEST(test_single_flight),

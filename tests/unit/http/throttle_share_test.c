@@ -11,6 +11,11 @@
 
 static const uint8_t KEY[32] = "all servers of a shop have this";
 
+static const struct throttle_limits LIMITS = {.whole_per_second = 10000,
+                                              .whole_burst = 20000,
+                                              .read_per_minute = PER_MINUTE,
+                                              .write_per_minute = PER_MINUTE};
+
 struct nodes {
     struct servers servers;
     struct server *server;
@@ -26,7 +31,7 @@ static int begin(void **state)
     server_start(&nodes->servers, nodes->server);
     for (int i = 0; i < 2; i++) {
         nodes->redis[i] = client_open(&nodes->servers, plain_url(&nodes->servers, nodes->server), 1000);
-        nodes->throttles[i] = throttle_new(PER_MINUTE);
+        nodes->throttles[i] = throttle_new(&LIMITS);
         assert_true(throttle_share(nodes->throttles[i], nodes->redis[i], KEY));
     }
     *state = nodes;
@@ -128,7 +133,7 @@ static void test_both_at_once(void **state)
 static void test_whole(void **state)
 {
     struct nodes *nodes = *state;
-    for (int i = 0; i < THROTTLE_WHOLE_BURST / 2; i++)
+    for (int i = 0; i < LIMITS.whole_burst / 2; i++)
         assert_true(throttle_take_whole(nodes->throttles[0], clock_monotonic_us()));
     sleep_ms(SETTLE_MS);
     assert_true(throttle_take_whole(nodes->throttles[1], clock_monotonic_us()));
@@ -138,8 +143,7 @@ static void test_whole(void **state)
     while (throttle_take_whole(nodes->throttles[1], clock_monotonic_us()))
         allowed++;
     int64_t passed_us = clock_monotonic_us() - begun_us + 2 * SETTLE_MS * INT64_C(1000);
-    assert_true(allowed <
-                THROTTLE_WHOLE_BURST / 2 + (int)(passed_us * THROTTLE_WHOLE_PER_SECOND / 1000000) + 1);
+    assert_true(allowed < LIMITS.whole_burst / 2 + (int)(passed_us * LIMITS.whole_per_second / 1000000) + 1);
 }
 
 /* Redis holds the callers' hashes, for no longer than their buckets are not full. */
