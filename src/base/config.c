@@ -22,9 +22,13 @@ enum config_kind {
     CONFIG_REDIS_URL,    /* slice: the same */
     CONFIG_TEXT,         /* slice */
     CONFIG_SECRET,       /* slice, never printed */
+    CONFIG_PASSWORD,     /* slice, never printed; empty: none */
     CONFIG_LISTEN,       /* slice: HOST:PORT */
     CONFIG_NETWORKS,     /* slice: addresses and networks with commas between them, or empty; max: how many */
     CONFIG_HTTP_URL,     /* slice, trailing slashes dropped */
+    CONFIG_CALLED_URL,   /* slice: https://..., http://... of this machine, or empty; as written */
+    CONFIG_SMTP_URL,     /* slice: smtp[s]://[user:password@]host[:port], or empty */
+    CONFIG_PROVIDER,     /* enum auth_provider */
     CONFIG_INT,          /* int64_t, min..max */
     CONFIG_SWITCH,       /* bool: on | off */
     CONFIG_LOG_LEVEL     /* enum log_level */
@@ -109,6 +113,40 @@ static const struct config_setting SETTINGS[] = {
      "how long an access token is valid"},
     {MEMBER(refresh_token_seconds), CONFIG_INT, "SOUK_REFRESH_TOKEN_SECONDS", NULL, "2592000", 1, 31536000,
      "how long a refresh token is valid"},
+    {MEMBER(auth_provider), CONFIG_PROVIDER, "AUTH_PROVIDER", NULL, "local", 0, 0,
+     "who keeps the accounts: local (this shop), cognito, or oidc (any OpenID Connect issuer)"},
+    {MEMBER(auth_issuer), CONFIG_CALLED_URL, "AUTH_ISSUER", NULL, "", 0, 0,
+     "the issuer (iss) of access tokens; required with oidc, by default the pool's own with cognito"},
+    {MEMBER(auth_audience), CONFIG_TEXT, "AUTH_AUDIENCE", NULL, "", 0, 0,
+     "what aud of an access token must name; required with oidc"},
+    {MEMBER(auth_role_claim), CONFIG_TEXT, "AUTH_ROLE_CLAIM", NULL, NULL, 0, 0,
+     "the claim that lists a user's groups; by default groups, cognito:groups with cognito"},
+    {MEMBER(auth_role_map), CONFIG_TEXT, "AUTH_ROLE_MAP", NULL, "", 0, 0,
+     "group=role with commas between them, the first that fits counts; empty: roles are given in the shop"},
+    {MEMBER(cognito_region), CONFIG_TEXT, "AWS_REGION", NULL, "", 0, 0,
+     "the region of the user pool; by default what its id begins with"},
+    {MEMBER(cognito_user_pool_id), CONFIG_TEXT, "COGNITO_USER_POOL_ID", NULL, "", 0, 0,
+     "the user pool, such as eu-west-1_AbCdEfGhI; required with cognito"},
+    {MEMBER(cognito_client_id), CONFIG_TEXT, "COGNITO_CLIENT_ID", NULL, "", 0, 0,
+     "the app client, whose tokens are taken; required with cognito"},
+    {MEMBER(cognito_client_secret), CONFIG_PASSWORD, "COGNITO_CLIENT_SECRET", NULL, "", 0, 0,
+     "the app client's secret, if it has one"},
+    {MEMBER(cognito_endpoint), CONFIG_CALLED_URL, "COGNITO_ENDPOINT", NULL, "", 0, 0,
+     "where to call Cognito instead of https://cognito-idp.REGION.amazonaws.com, for tests and private endpoints"},
+    {MEMBER(auth_timeout_ms), CONFIG_INT, "SOUK_AUTH_TIMEOUT_MS", NULL, "3000", 100, 10000,
+     "how long the identity provider may take to answer, in milliseconds"},
+    {MEMBER(jwks_interval_ms), CONFIG_INT, "SOUK_JWKS_INTERVAL_MS", NULL, "10000", 100, 300000,
+     "the issuer's keys are read no more often for tokens of unknown keys, in milliseconds"},
+    {MEMBER(ca_file), CONFIG_TEXT, "SOUK_CA_FILE", NULL, "", 0, 0,
+     "authorities (PEM) that calls to the identity provider and the mail server trust; empty: the system's"},
+    {MEMBER(smtp_url), CONFIG_SMTP_URL, "SOUK_SMTP_URL", NULL, "", 0, 0,
+     "the mail server: smtp[s]://[user:password@]host[:port]; empty: mails are files in SOUK_DATA/mail"},
+    {MEMBER(smtp_tls), CONFIG_SWITCH, "SOUK_SMTP_TLS", NULL, "on", 0, 0,
+     "smtp:// to another machine must offer STARTTLS; off: it may do without, and takes no password"},
+    {MEMBER(smtp_timeout_ms), CONFIG_INT, "SOUK_SMTP_TIMEOUT_MS", NULL, "15000", 100, 15000,
+     "how long the mail server may take for one mail, in milliseconds"},
+    {MEMBER(mail_from), CONFIG_TEXT, "SOUK_MAIL_FROM", NULL, "", 0, 0,
+     "the address that mail comes from; by default no-reply@ the host of SOUK_PUBLIC_URL"},
     {MEMBER(job_interval_ms), CONFIG_INT, "SOUK_JOB_INTERVAL_MS", NULL, "1000", 1, 3600000,
      "how often background jobs look for work, in milliseconds"},
     {MEMBER(payment_timeout_ms), CONFIG_INT, "SOUK_PAYMENT_TIMEOUT_MS", NULL, "5000", 1, 60000,
@@ -300,8 +338,29 @@ static const char *apply_text(const struct config_setting *setting, struct slice
         ((!slice_starts_with(value, SLICE("http://")) && !slice_starts_with(value, SLICE("https://"))) ||
          value.ptr[value.len - 1] == ':' || memchr(value.ptr, ' ', value.len) != NULL))
         return "must start with http:// or https:// and name a host";
+    if (setting->kind == CONFIG_CALLED_URL && value.len > 0 && !slice_starts_with(value, SLICE("https://")) &&
+        !slice_starts_with(value, SLICE("http://")))
+        return "must start with https://";
+    if (setting->kind == CONFIG_SMTP_URL && value.len > 0 && !slice_starts_with(value, SLICE("smtp://")) &&
+        !slice_starts_with(value, SLICE("smtps://")))
+        return "must be smtp[s]://[user:password@]host[:port]";
     *member = value;
     return NULL;
+}
+
+/* As the setting spells them. */
+static const char *const PROVIDERS[] = {
+    [AUTH_LOCAL] = "local", [AUTH_COGNITO] = "cognito", [AUTH_OIDC] = "oidc"};
+
+static const char *apply_provider(enum auth_provider *member, struct slice value)
+{
+    for (size_t i = 0; i < COUNT_OF(PROVIDERS); i++) {
+        if (slice_is(value, PROVIDERS[i])) {
+            *member = (enum auth_provider)i;
+            return NULL;
+        }
+    }
+    return "must be local, cognito or oidc";
 }
 
 static const char *apply_int(const struct config_setting *setting, struct arena *arena, int64_t *member,
@@ -338,7 +397,12 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     case CONFIG_LISTEN:
     case CONFIG_NETWORKS:
     case CONFIG_HTTP_URL:
+    case CONFIG_PASSWORD:
+    case CONFIG_CALLED_URL:
+    case CONFIG_SMTP_URL:
         return apply_text(setting, member, value);
+    case CONFIG_PROVIDER:
+        return apply_provider(member, value);
     case CONFIG_INT:
         return apply_int(setting, arena, member, value);
     case CONFIG_SWITCH:
@@ -361,6 +425,8 @@ static struct slice initial_value(const struct config_setting *setting, struct a
         return arena_format(arena, "%lld", (long long)(config->rate_per_minute + 1) / 2);
     if (setting->offset == MEMBER(public_url))
         return arena_format(arena, "http://%.*s", SLICE_ARG(config->listen));
+    if (setting->offset == MEMBER(auth_role_claim))
+        return config->auth_provider == AUTH_COGNITO ? SLICE("cognito:groups") : SLICE("groups");
     return slice_from(setting->initial);
 }
 
@@ -575,8 +641,8 @@ static bool fill(struct config_reader *reader, size_t i)
         return true;
     struct slice where = describe_source(reader->arena, setting, source);
     if (setting->kind == CONFIG_SECRET || setting->kind == CONFIG_DATABASE_URL ||
-        setting->kind == CONFIG_REPLICA_URLS ||
-        setting->kind == CONFIG_REDIS_URL) /* it may hold a password */
+        setting->kind == CONFIG_REPLICA_URLS || setting->kind == CONFIG_REDIS_URL ||
+        setting->kind == CONFIG_PASSWORD || setting->kind == CONFIG_SMTP_URL) /* it may hold a password */
         return complain(reader->complaint, reader->arena, "%.*s %s", SLICE_ARG(where), rule);
     return complain(reader->complaint, reader->arena, "%.*s %s, not '%.*s'", SLICE_ARG(where), rule,
                     SLICE_ARG(showable(reader->arena, value)));
@@ -762,7 +828,8 @@ static void print_url(struct slice url, struct buf *out)
 {
     struct slice rest = url;
     struct slice scheme;
-    if ((!is_postgres_url(url) && !is_redis_url(url)) || !slice_split(&rest, '/', &scheme)) {
+    bool is_smtp = slice_starts_with(url, SLICE("smtp"));
+    if ((!is_postgres_url(url) && !is_redis_url(url) && !is_smtp) || !slice_split(&rest, '/', &scheme)) {
         buf_append(out, url);
         return;
     }
@@ -806,9 +873,11 @@ static void print_value(const struct config_setting *setting, const struct confi
     case CONFIG_NETWORKS:
     case CONFIG_TEXT:
     case CONFIG_HTTP_URL:
+    case CONFIG_CALLED_URL:
         buf_append(out, *(const struct slice *)member);
         return;
     case CONFIG_DATABASE_URL:
+    case CONFIG_SMTP_URL:
         print_url(*(const struct slice *)member, out);
         return;
     case CONFIG_REPLICA_URLS:
@@ -816,7 +885,11 @@ static void print_value(const struct config_setting *setting, const struct confi
         print_urls(*(const struct slice *)member, out);
         return;
     case CONFIG_SECRET:
-        buf_append(out, slice_is_absent(*(const struct slice *)member) ? SLICE("(not set)") : SLICE("(set)"));
+    case CONFIG_PASSWORD:
+        buf_append(out, (*(const struct slice *)member).len == 0 ? SLICE("(not set)") : SLICE("(set)"));
+        return;
+    case CONFIG_PROVIDER:
+        buf_append(out, slice_from(PROVIDERS[*(const enum auth_provider *)member]));
         return;
     case CONFIG_INT:
         buf_append_int(out, *(const int64_t *)member);

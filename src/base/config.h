@@ -9,6 +9,9 @@
 #define CONFIG_SECRET_LEN_MIN 32
 #define CONFIG_ENV_FILE_BYTES_MAX ((size_t)64 << 10)
 
+/* Who keeps the accounts and issues the access tokens. */
+enum auth_provider { AUTH_LOCAL, AUTH_COGNITO, AUTH_OIDC };
+
 struct config {
     /* where the data is */
     struct slice data_directory; /* --data, SOUK_DATA: ./data; without trailing slashes */
@@ -45,6 +48,25 @@ struct config {
     bool test_payments;               /* SOUK_TEST_PAYMENTS: off | on */
     int64_t access_token_seconds;     /* SOUK_ACCESS_TOKEN_SECONDS: 900 */
     int64_t refresh_token_seconds;    /* SOUK_REFRESH_TOKEN_SECONDS: 2592000 */
+    /* who keeps the accounts; auth/issuer.h says which go together */
+    enum auth_provider auth_provider;   /* AUTH_PROVIDER: local | cognito | oidc */
+    struct slice auth_issuer;           /* AUTH_ISSUER; may be empty, as all texts below */
+    struct slice auth_audience;         /* AUTH_AUDIENCE */
+    struct slice auth_role_claim;       /* AUTH_ROLE_CLAIM: groups, cognito:groups */
+    struct slice auth_role_map;         /* AUTH_ROLE_MAP: group=role,group=role */
+    struct slice cognito_region;        /* AWS_REGION */
+    struct slice cognito_user_pool_id;  /* COGNITO_USER_POOL_ID */
+    struct slice cognito_client_id;     /* COGNITO_CLIENT_ID */
+    struct slice cognito_client_secret; /* COGNITO_CLIENT_SECRET */
+    struct slice cognito_endpoint;      /* COGNITO_ENDPOINT */
+    int64_t auth_timeout_ms;            /* SOUK_AUTH_TIMEOUT_MS: 3000 */
+    int64_t jwks_interval_ms;           /* SOUK_JWKS_INTERVAL_MS: 10000 */
+    struct slice ca_file;               /* SOUK_CA_FILE: of outgoing TLS; empty: the system's */
+    /* mail */
+    struct slice smtp_url;   /* SOUK_SMTP_URL; empty: files */
+    bool smtp_tls;           /* SOUK_SMTP_TLS: on | off */
+    int64_t smtp_timeout_ms; /* SOUK_SMTP_TIMEOUT_MS: 15000 */
+    struct slice mail_from;  /* SOUK_MAIL_FROM; empty: no-reply@ the public URL's host */
     /* what tests shorten */
     int64_t job_interval_ms;    /* SOUK_JOB_INTERVAL_MS: 1000 */
     int64_t payment_timeout_ms; /* SOUK_PAYMENT_TIMEOUT_MS: 5000 */

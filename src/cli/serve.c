@@ -7,6 +7,7 @@
 #include "api/operations.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
+#include "jobs/mail.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -31,6 +32,11 @@ static bool refuse(const struct running *running, struct slice complaint)
 static bool open_services(struct running *running)
 {
     struct services *services = &running->services;
+    struct slice complaint;
+    if (running->config.jobs && !mail_settings_check(&running->config, running->args->arena, &complaint)) {
+        cli_fail(running->args, EXIT_USAGE, complaint);
+        return false;
+    }
     if (!cli_services_open(running->args, &running->config, services))
         return false;
     services->operations = api_operations;

@@ -4,6 +4,7 @@
 #include "cli/context.h"
 #include "cli/services.h"
 #include "jobs/jobs.h"
+#include "jobs/mail.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@ static int run_work(const struct args *args)
     sigset_t ends;
     if (!cli_config(args, &config))
         return EXIT_USAGE;
+    struct slice complaint;
+    if (!mail_settings_check(&config, args->arena, &complaint))
+        return cli_fail(args, EXIT_USAGE, complaint);
     cli_claim_signals(&ends);
     struct jobs *jobs = NULL;
     enum cli_wait wait = CLI_REFUSED;

@@ -225,7 +225,7 @@ struct jobs *jobs_start(const struct services *services)
     pthread_cond_init(&jobs->stopped, &monotonic);
     pthread_condattr_destroy(&monotonic);
     jobs->services = services;
-    jobs->mailer = mailer_file_new(services->config);
+    jobs->mailer = mailer_new(services->config);
     metric_add(&EXPIRED_ORDERS, 0); /* shown from the start */
     metric_add(&RECONCILED, 0);
     if (jobs->mailer == NULL || !arena_init(&jobs->arena, ARENA_BYTES) ||

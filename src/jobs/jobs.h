@@ -7,8 +7,8 @@
 
 struct jobs;
 
-/* Starts the thread. `services` outlives it; its cache and keys may be NULL. NULL when the system gives no
- * thread or memory. */
+/* Starts the thread; mail_settings_check was passed. `services` outlives it; its cache and keys may be NULL.
+ * NULL when the system gives no thread or memory. */
 struct jobs *jobs_start(const struct services *services);
 /* Lets the step that runs finish, then ends the thread. Before store_close. */
 void jobs_stop(struct jobs *jobs);

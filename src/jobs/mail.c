@@ -10,6 +10,7 @@
 #define HEADER_LINE_BYTES 76  /* where headers are folded */
 #define ENCODED_WORD_BYTES 45 /* of text in one encoded word: with its frame it stays under 75 */
 #define BODY_LINE_BYTES 990   /* 998 are allowed */
+#define BASE64_LINE_BYTES 57  /* of text in 76 characters */
 
 static bool is_control(char c)
 {
@@ -227,6 +228,20 @@ static void body_write(struct buf *out, struct slice body)
     }
 }
 
+/* In lines of 76 characters. */
+static void body_encode(struct buf *out, struct slice body)
+{
+    struct buf lines;
+    buf_init(&lines, out->arena);
+    body_write(&lines, body);
+    for (struct slice rest = buf_slice(&lines); rest.len > 0; rest = slice_skip(rest, BASE64_LINE_BYTES)) {
+        size_t len = rest.len < BASE64_LINE_BYTES ? rest.len : BASE64_LINE_BYTES;
+        buf_append(out, base64(out->arena, (struct slice){rest.ptr, len}));
+        buf_append(out, CRLF);
+    }
+    out->overflow = out->overflow || lines.overflow;
+}
+
 /* ---- all of it ---- */
 
 bool mail_address_is_sane(struct slice address)
@@ -249,8 +264,9 @@ static struct slice domain_of(struct slice address)
     return address;
 }
 
-void mail_render(struct buf *out, const struct mail *mail)
+void mail_render(struct buf *out, const struct mail *mail, enum mail_transport transport)
 {
+    bool is_plain = is_ascii(mail->body), is_encoded = !is_plain && transport == MAIL_7BIT;
     struct arena *arena = out->arena;
     struct header subject;
     header_mailbox(out, "From", &mail->from);
@@ -265,7 +281,13 @@ void mail_render(struct buf *out, const struct mail *mail)
     header_line(out, "Auto-Submitted", SLICE("auto-generated")); /* RFC 3834: no holiday notice answers */
     header_line(out, "MIME-Version", SLICE("1.0"));
     header_line(out, "Content-Type", SLICE("text/plain; charset=utf-8"));
-    header_line(out, "Content-Transfer-Encoding", is_ascii(mail->body) ? SLICE("7bit") : SLICE("8bit"));
+    header_line(out, "Content-Transfer-Encoding",
+                is_plain     ? SLICE("7bit")
+                : is_encoded ? SLICE("base64")
+                             : SLICE("8bit"));
     buf_append(out, CRLF);
-    body_write(out, mail->body);
+    if (is_encoded)
+        body_encode(out, mail->body);
+    else
+        body_write(out, mail->body);
 }

@@ -1,6 +1,5 @@
-/* Mail: what a message holds, how it is written (RFC 5322), and the drivers that carry it. Today there is one
- * driver, which writes files; one for SMTP has the same three members and hands mail_render's text to its
- * server. */
+/* Mail: what a message holds, how it is written (RFC 5322), and the two drivers that carry it: one writes
+ * files, the other hands each mail to a mail server. */
 #pragma once
 
 #include "base/buf.h"
@@ -25,10 +24,16 @@ struct mail {
  * <>,;:"()[]\ . */
 bool mail_address_is_sane(struct slice address);
 
+/* Whether the body may hold bytes above 127: a mail server need not take them (RFC 6152), a file may. */
+enum mail_transport {
+    MAIL_8BIT,
+    MAIL_7BIT /* a body that is not ASCII becomes base64 */
+};
+
 /* The whole message with CRLF line ends. Header text that is not ASCII becomes encoded words (RFC 2047), long
  * headers are folded, lines of the body longer than the 998 bytes that mail allows are broken. Nothing in a
  * name or subject can begin a header. */
-void mail_render(struct buf *out, const struct mail *mail);
+void mail_render(struct buf *out, const struct mail *mail, enum mail_transport transport);
 
 enum mail_result {
     MAIL_SENT,
@@ -47,3 +52,9 @@ struct mailer {
 /* Writes each mail to DATA/mail/KEY.eml, mode 0600, whole or not at all; the same key overwrites the same
  * file. NULL without memory. */
 struct mailer *mailer_file_new(const struct config *config);
+
+/* The driver that the settings ask for: SMTP where SOUK_SMTP_URL is set, else files. The settings passed
+ * mail_settings_check. NULL without memory. */
+struct mailer *mailer_new(const struct config *config);
+/* Whether mail can be sent with these settings; else what is wrong, in one line without a password. */
+bool mail_settings_check(const struct config *config, struct arena *arena, struct slice *complaint);

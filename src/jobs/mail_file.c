@@ -74,7 +74,7 @@ static enum mail_result mailer_file_send(struct mailer *mailer, struct arena *ar
     struct slice folder = arena_format(arena, "%.*s/mail", SLICE_ARG(data));
     struct buf text;
     buf_init(&text, arena);
-    mail_render(&text, mail);
+    mail_render(&text, mail, MAIL_8BIT);
     if (text.overflow) {
         *why = SLICE("the mail is too long");
         return MAIL_REFUSED;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "shop/order.h"
 #include "shop/settings.h"
+#include "shop/users.h"
 
 #include <jansson.h>
 
@@ -319,11 +320,13 @@ static const struct user_topic {
 
 /* ---- from whom, to whom ---- */
 
-/* Where the shop writes from: nobody reads there. The domain is that of its public URL; an address in numbers
- * is none that a mail can come from. */
-static struct slice sender_address(struct arena *arena, struct slice public_url)
+/* Where the shop writes from. Unless the settings name an address it is one that nobody reads, of the public
+ * URL's domain; an address in numbers is none that a mail can come from. */
+static struct slice sender_address(struct arena *arena, const struct config *config)
 {
-    struct slice rest = public_url;
+    if (config->mail_from.len > 0)
+        return config->mail_from;
+    struct slice rest = config->public_url;
     struct slice host;
     for (int slashes = 0; slashes < 2 && slice_split(&rest, '/', &host); slashes++)
         ;
@@ -352,13 +355,12 @@ static struct slice mail_key(struct arena *arena, const struct outbox_message *m
 static enum message_result address_mail(struct letter *letter, struct slice name, struct slice address)
 {
     struct arena *arena = letter->step->arena;
-    if (!mail_address_is_sane(address))
+    if (!mail_address_is_sane(address) || user_email_is_placeholder(address))
         return MESSAGE_MOOT;
     *letter->mail = (struct mail){
         .key = mail_key(arena, letter->message),
         .date_ms = letter->message->created_at_ms,
-        .from = {letter->settings.store_name,
-                 sender_address(arena, letter->step->services->config->public_url)},
+        .from = {letter->settings.store_name, sender_address(arena, letter->step->services->config)},
         .to = {name, address},
     };
     buf_format(&letter->body, "Hello%s%.*s,\n\n", name.len > 0 ? " " : "", SLICE_ARG(name));

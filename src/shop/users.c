@@ -23,6 +23,13 @@ struct slice user_name_sort(struct arena *arena, struct slice first_name, struct
                          arena_format(arena, "%.*s %.*s", SLICE_ARG(last_name), SLICE_ARG(first_name)));
 }
 
+bool user_email_is_placeholder(struct slice email)
+{
+    struct slice local;
+    (void)slice_split(&email, '@', &local);
+    return slice_is(email, USER_PLACEHOLDER_DOMAIN);
+}
+
 DB_STATEMENT(USER_INSERT) = {
     .sql =
         "INSERT INTO users (id, email, email_folded, password_hash, first_name, last_name, name_sort, role,"

@@ -12,6 +12,11 @@ struct slice email_fold(struct arena *arena, struct slice email);
 /* What accounts are sorted and searched by: last and first name, folded, cut to SORT_KEY_BYTES_MAX. */
 struct slice user_name_sort(struct arena *arena, struct slice first_name, struct slice last_name);
 
+/* An account whose identity provider vouches for no address has one that no mail can go to: its local part is
+ * unique, its domain does not exist (RFC 2606). */
+#define USER_PLACEHOLDER_DOMAIN "identity.invalid"
+bool user_email_is_placeholder(struct slice email);
+
 struct new_user {
     struct slice email;         /* as typed; checked by the caller */
     struct slice password_hash; /* absent: no password log-in */

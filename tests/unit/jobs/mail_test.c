@@ -36,7 +36,7 @@ static const char *render(const struct mail *mail)
 {
     struct buf out;
     buf_init(&out, &arena);
-    mail_render(&out, mail);
+    mail_render(&out, mail, MAIL_8BIT);
     assert_false(out.overflow);
     buf_append_char(&out, '\0');
     return out.ptr;

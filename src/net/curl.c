@@ -1,0 +1,17 @@
+/* The one beginning of libcurl. */
+#include "net/curl.h"
+
+#include "base/check.h"
+
+#include <pthread.h>
+
+static void start(void)
+{
+    CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+}
+
+void curl_start(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start);
+}
