@@ -64,6 +64,9 @@ const char *url_http_rule(struct slice url)
     }
     memcpy(text, url.ptr, url.len);
     text[url.len] = '\0';
+    const char *authority = strstr(text, "://");
+    if (authority == NULL || authority[3] == '/') /* libcurl takes a slash too many or too few */
+        return "must start with https:// and name a host";
     curl_start();
     CURLU *parsed = curl_url();
     const char *rule = parsed == NULL || curl_url_set(parsed, CURLUPART_URL, text, 0) != CURLUE_OK
