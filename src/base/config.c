@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/crypto.h"
 #include "base/limits.h"
+#include "base/origin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ enum config_kind {
     CONFIG_CALLED_URL,   /* slice: https://..., http://... of this machine, or empty; as written */
     CONFIG_SMTP_URL,     /* slice: smtp[s]://[user:password@]host[:port], or empty */
     CONFIG_PROVIDER,     /* enum auth_provider */
+    CONFIG_ORIGINS,      /* slice: origins with commas between them, or empty */
     CONFIG_INT,          /* int64_t, min..max */
     CONFIG_SWITCH,       /* bool: on | off */
     CONFIG_LOG_LEVEL     /* enum log_level */
@@ -77,6 +79,8 @@ static const struct config_setting SETTINGS[] = {
      "address and port of the server"},
     {MEMBER(public_url), CONFIG_HTTP_URL, "SOUK_PUBLIC_URL", NULL, NULL, 0, 0,
      "what links in mail start with; by default http://SOUK_LISTEN"},
+    {MEMBER(cors_origins), CONFIG_ORIGINS, "SOUK_CORS_ORIGINS", NULL, "", 0, 0,
+     "origins whose pages may call the API from a browser, such as https://shop.example.com, with commas between them"},
     {MEMBER(io_threads), CONFIG_INT, "SOUK_IO_THREADS", NULL, "0", 0, 64,
      "threads that serve connections; 0 is one a core, at most 8"},
     {MEMBER(workers), CONFIG_INT, "SOUK_WORKERS", NULL, NULL, 1, 256,
@@ -314,6 +318,16 @@ static bool all_networks(struct slice list, int64_t max)
     return list.len == 0 && count <= max;
 }
 
+static bool all_origins(struct slice list)
+{
+    struct slice origin;
+    while (origin_next(&list, &origin)) {
+        if (!origin_is_valid(origin))
+            return false;
+    }
+    return true;
+}
+
 static const char *apply_text(const struct config_setting *setting, struct slice *member, struct slice value)
 {
     if (has_control_character(value))
@@ -344,6 +358,9 @@ static const char *apply_text(const struct config_setting *setting, struct slice
     if (setting->kind == CONFIG_SMTP_URL && value.len > 0 && !slice_starts_with(value, SLICE("smtp://")) &&
         !slice_starts_with(value, SLICE("smtps://")))
         return "must be smtp[s]://[user:password@]host[:port]";
+    if (setting->kind == CONFIG_ORIGINS && !all_origins(value))
+        return "must be exact origins such as https://shop.example.com, with commas between them: lower case, "
+               "no path, no wildcard, no default port";
     *member = value;
     return NULL;
 }
@@ -400,6 +417,7 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     case CONFIG_PASSWORD:
     case CONFIG_CALLED_URL:
     case CONFIG_SMTP_URL:
+    case CONFIG_ORIGINS:
         return apply_text(setting, member, value);
     case CONFIG_PROVIDER:
         return apply_provider(member, value);
@@ -874,6 +892,7 @@ static void print_value(const struct config_setting *setting, const struct confi
     case CONFIG_TEXT:
     case CONFIG_HTTP_URL:
     case CONFIG_CALLED_URL:
+    case CONFIG_ORIGINS:
         buf_append(out, *(const struct slice *)member);
         return;
     case CONFIG_DATABASE_URL:

@@ -30,6 +30,7 @@ struct config {
     struct slice listen; /* --listen, SOUK_LISTEN: 127.0.0.1:8080; port 0 takes a free one */
     struct slice
         public_url; /* SOUK_PUBLIC_URL: what links in mail start with; http://LISTEN; no slash at its end */
+    struct slice cors_origins;        /* SOUK_CORS_ORIGINS: see origin_next; empty: none */
     int64_t io_threads;               /* SOUK_IO_THREADS: 0 = one a core, at most 8 */
     int64_t workers;                  /* SOUK_WORKERS: 4 on SQLite, 16 on PostgreSQL */
     int64_t connections_max;          /* SOUK_CONNECTIONS_MAX */

@@ -13,6 +13,7 @@
 /* HTTP */
 #define CONNECTIONS_MAX 12000
 #define HEADER_BYTES_MAX ((size_t)16 << 10)
+#define HEADER_FIELDS_MAX 100
 #define URI_BYTES_MAX 8192
 #define QUERY_PARAMETERS_MAX 64
 #define BODY_BYTES_DEFAULT ((size_t)64 << 10)

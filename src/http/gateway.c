@@ -35,7 +35,11 @@ static const struct known_header {
     bool is_list; /* may stand in several lines, which count as one with commas */
 } KNOWN_HEADERS[HEADER_COUNT] = {
     [HEADER_ACCEPT] = {{"accept", 6}, true},
+    [HEADER_ACCEPT_ENCODING] = {{"accept-encoding", 15}, true},
+    [HEADER_ACCESS_CONTROL_REQUEST_METHOD] = {{"access-control-request-method", 29}, false},
     [HEADER_AUTHORIZATION] = {{"authorization", 13}, false},
+    [HEADER_CACHE_CONTROL] = {{"cache-control", 13}, true},
+    [HEADER_CONTENT_ENCODING] = {{"content-encoding", 16}, true},
     [HEADER_CONTENT_TYPE] = {{"content-type", 12}, false},
     [HEADER_COOKIE] = {{"cookie", 6}, false},
     [HEADER_HOST] = {{"host", 4}, false},
@@ -92,27 +96,31 @@ static const char *const METHOD_NAMES[] = {
     [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE", [METHOD_OPTIONS] = "OPTIONS",
 };
 
-static void set_allow(struct exchange *x, unsigned methods)
+/* As Allow lists them. `methods`: bits 1 << enum http_method. */
+static struct slice method_list(struct arena *arena, unsigned methods)
 {
-    struct buf allow;
-    buf_init(&allow, x->arena);
+    struct buf list;
+    buf_init(&list, arena);
     for (size_t i = 0; i < COUNT_OF(METHOD_NAMES); i++) {
         if ((methods & (1u << i)) == 0)
             continue;
-        if (allow.len > 0)
-            buf_append(&allow, SLICE(", "));
-        buf_append(&allow, slice_from(METHOD_NAMES[i]));
+        if (list.len > 0)
+            buf_append(&list, SLICE(", "));
+        buf_append(&list, slice_from(METHOD_NAMES[i]));
     }
-    response_header(&x->response, "Allow", buf_slice(&allow));
+    return buf_slice(&list);
 }
 
 static enum http_status answer_method(struct exchange *x)
 {
     enum http_status status = HTTP_STATUS_NO_CONTENT;
+    struct slice methods = method_list(x->arena, x->route.methods | (1u << METHOD_OPTIONS));
     if (x->method != METHOD_OPTIONS)
         status = problem(&x->response, PROBLEM_METHOD_NOT_ALLOWED,
                          "See the Allow header for what this path takes");
-    set_allow(x, x->route.methods | (1u << METHOD_OPTIONS));
+    else
+        cors_answer_preflight(x, methods);
+    response_header(&x->response, "Allow", methods);
     return status;
 }
 
@@ -236,6 +244,10 @@ static enum http_status check_body(struct exchange *x)
     if (x->body.len > x->body_limit)
         return problem(&x->response, PROBLEM_BODY_TOO_LARGE, "At most %zu bytes", x->body_limit);
     struct slice content_type = x->headers[HEADER_CONTENT_TYPE];
+    struct slice coding = x->headers[HEADER_CONTENT_ENCODING];
+    if (!slice_is_absent(coding) && !slice_equals_ignore_case(coding, SLICE("identity")))
+        return problem(&x->response, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                       "Send the body without Content-Encoding");
     if (slice_is_absent(content_type) || !header_is_json(content_type))
         return problem(&x->response, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8");
     return GO_ON;
@@ -611,6 +623,7 @@ struct gateway *gateway_new(const struct services *services)
     CHECK(gateway != NULL);
     gateway->services = services;
     gateway->reads_inline = store_reads_inline(services->store);
+    gateway->is_https = slice_starts_with(services->config->public_url, SLICE("https://"));
     gateway->router = router_new(&services->operations);
     CHECK(pthread_key_create(&gateway->context_key, NULL) == 0);
     pthread_mutex_init(&gateway->contexts_lock, NULL);

@@ -24,7 +24,11 @@ struct exchange;
 /* The header fields that the gateway looks at. */
 enum request_header {
     HEADER_ACCEPT,
+    HEADER_ACCEPT_ENCODING,
+    HEADER_ACCESS_CONTROL_REQUEST_METHOD,
     HEADER_AUTHORIZATION,
+    HEADER_CACHE_CONTROL,
+    HEADER_CONTENT_ENCODING,
     HEADER_CONTENT_TYPE,
     HEADER_COOKIE,
     HEADER_HOST,
@@ -39,7 +43,7 @@ enum request_header {
     HEADER_COUNT
 };
 
-#define REPLY_HEADERS_MAX (RESPONSE_HEADERS_MAX + 16)
+#define REPLY_HEADERS_MAX (RESPONSE_HEADERS_MAX + 24)
 
 /* What goes back to the client. Names and values have a NUL behind them; all of it lives in the exchange's
  * arena. */

@@ -204,7 +204,7 @@ static void fill_cache(struct exchange *x)
 
 /* ---- headers ---- */
 
-static void add_header(struct exchange *x, const char *name, struct slice value)
+void reply_add_header(struct exchange *x, const char *name, struct slice value)
 {
     struct reply *reply = &x->reply;
     CHECK(reply->header_count < REPLY_HEADERS_MAX);
@@ -225,6 +225,38 @@ static struct slice cache_control(const struct exchange *x)
     return arena_format(x->arena, "public, max-age=%u", operation->cache_seconds);
 }
 
+/* ... unless the handler has set its own. */
+static void add_default(struct exchange *x, const char *name, struct slice value)
+{
+    if (slice_is_absent(response_header_value(&x->response, name)))
+        reply_add_header(x, name, value);
+}
+
+/* On which of the request's header fields the reply depends: staff see more than others. */
+static void add_vary(struct exchange *x)
+{
+    const struct operation *operation = x->request.operation;
+    struct buf vary;
+    buf_init(&vary, x->arena);
+    if (operation != NULL && operation->access == ACCESS_PUBLIC && is_get(x))
+        buf_append(&vary, SLICE("Authorization"));
+    cors_add_vary(x, &vary);
+    if (vary.len > 0)
+        reply_add_header(x, "Vary", arena_copy(x->arena, buf_slice(&vary)));
+}
+
+/* For browsers: nothing here is a page (the explorer says its own policy), nothing is guessed to be one,
+ * shown in a frame, or loaded by another site as if it were its own. */
+static void add_security_headers(struct exchange *x)
+{
+    reply_add_header(x, "X-Content-Type-Options", SLICE("nosniff"));
+    reply_add_header(x, "Referrer-Policy", SLICE("no-referrer"));
+    add_default(x, "Content-Security-Policy", SLICE("default-src 'none'; frame-ancestors 'none'"));
+    add_default(x, "Cross-Origin-Resource-Policy", SLICE("same-origin"));
+    if (x->gateway->is_https) /* a year, of this host alone: its neighbours are not ours to speak for */
+        reply_add_header(x, "Strict-Transport-Security", SLICE("max-age=31536000"));
+}
+
 static void add_rate_headers(struct exchange *x)
 {
     if (!x->has_verdict)
@@ -232,38 +264,34 @@ static void add_rate_headers(struct exchange *x)
     const struct throttle_verdict *verdict = &x->verdict;
     const char *name =
         throttle_class_name(x->request.operation ? x->request.operation->rate_class : RATE_READ);
-    add_header(x, "RateLimit-Policy",
-               arena_format(x->arena, "\"%s\";q=%lld;w=%lld", name, (long long)verdict->limit,
-                            (long long)verdict->window_s));
-    add_header(x, "RateLimit",
-               arena_format(x->arena, "\"%s\";r=%lld;t=%lld", name, (long long)verdict->remaining,
-                            (long long)verdict->reset_s));
+    reply_add_header(x, "RateLimit-Policy",
+                     arena_format(x->arena, "\"%s\";q=%lld;w=%lld", name, (long long)verdict->limit,
+                                  (long long)verdict->window_s));
+    reply_add_header(x, "RateLimit",
+                     arena_format(x->arena, "\"%s\";r=%lld;t=%lld", name, (long long)verdict->remaining,
+                                  (long long)verdict->reset_s));
 }
 
 static void add_headers(struct exchange *x)
 {
     const struct response *response = &x->response;
-    const struct operation *operation = x->request.operation;
     for (unsigned i = 0; i < response->header_count; i++)
-        add_header(x, response->headers[i].name, response->headers[i].value);
-    add_header(x, "X-Request-Id", x->request_id);
-    if (x->reply.status == HTTP_STATUS_UNAUTHORIZED &&
-        slice_is_absent(response_header_value(response, "WWW-Authenticate"))) /* RFC 9110, 15.5.2 */
-        add_header(x, "WWW-Authenticate", SLICE("Bearer realm=\"souk\""));
+        reply_add_header(x, response->headers[i].name, response->headers[i].value);
+    reply_add_header(x, "X-Request-Id", x->request_id);
+    if (x->reply.status == HTTP_STATUS_UNAUTHORIZED) /* RFC 9110, 15.5.2 */
+        add_default(x, "WWW-Authenticate", SLICE("Bearer realm=\"souk\""));
     if (x->reply.body.len > 0)
-        add_header(x, "Content-Type", slice_from(response->content_type));
-    if (slice_is_absent(response_header_value(response, "Cache-Control")))
-        add_header(x, "Cache-Control", cache_control(x));
-    if (operation != NULL && operation->access == ACCESS_PUBLIC && is_get(x))
-        add_header(x, "Vary", SLICE("Authorization"));
-    if (!slice_is_absent(x->etag) && slice_is_absent(response_header_value(response, "ETag")))
-        add_header(x, "ETag", x->etag);
+        reply_add_header(x, "Content-Type", slice_from(response->content_type));
+    add_default(x, "Cache-Control", cache_control(x));
+    add_vary(x);
+    if (!slice_is_absent(x->etag))
+        add_default(x, "ETag", x->etag);
     if (x->cache_state == CACHE_HIT)
-        add_header(x, "Age", arena_format(x->arena, "%lld", (long long)x->cache_age_s));
+        reply_add_header(x, "Age", arena_format(x->arena, "%lld", (long long)x->cache_age_s));
     if (x->is_replay)
-        add_header(x, "Idempotent-Replayed", SLICE("true"));
-    add_header(x, "X-Content-Type-Options", SLICE("nosniff"));
-    add_header(x, "Referrer-Policy", SLICE("no-referrer"));
+        reply_add_header(x, "Idempotent-Replayed", SLICE("true"));
+    cors_add_headers(x);
+    add_security_headers(x);
     add_rate_headers(x);
 }
 

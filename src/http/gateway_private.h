@@ -40,6 +40,7 @@ struct gateway {
     /* The threads of transports may read the database themselves. False: it is on another machine, and they
      * touch neither it nor Redis. */
     bool reads_inline;
+    bool is_https; /* what customers see: SOUK_PUBLIC_URL */
     struct router *router;
     struct throttle *throttle; /* NULL: off */
     struct proxies proxies;
@@ -61,6 +62,18 @@ void exchange_set_unavailable(struct exchange *exchange, const char *detail);
 enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *exchange);
 /* Answers from what the cache holds: false when it cannot be taken apart. */
 bool gateway_take_cached(struct exchange *exchange, struct slice packed);
+
+/* Whether the request comes from a page that may read the reply (SOUK_CORS_ORIGINS). */
+bool cors_is_allowed(const struct exchange *exchange);
+/* What a browser asks before it sends a request of such a page: which methods (as in Allow) and headers the
+ * path takes. Nothing for other origins: the browser then refuses. */
+void cors_answer_preflight(struct exchange *exchange, struct slice methods);
+/* What every reply to such a page says, so that its script may read it. */
+void cors_add_headers(struct exchange *exchange);
+/* The request's header fields on which CORS makes the reply depend, as Vary lists them. */
+void cors_add_vary(const struct exchange *exchange, struct buf *vary);
+/* One header of the reply. `name` is a literal; the value has a NUL behind it. */
+void reply_add_header(struct exchange *exchange, const char *name, struct slice value);
 
 /* This thread's connection, or NULL while the database cannot be reached. */
 struct db *gateway_thread_db(struct gateway *gateway);

@@ -55,6 +55,7 @@ struct response;
     X(BODY_TOO_LARGE, 413, "The body is too large")                                                          \
     X(URI_TOO_LONG, 414, "The URI is too long")                                                              \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "The body must be application/json")                                      \
+    X(HEADERS_TOO_LARGE, 431, "The header is too large")                                                     \
     X(IDEMPOTENCY_KEY_REUSED, 422, "The idempotency key was used for another request")                       \
     X(RATE_LIMIT_EXCEEDED, 429, "Too many requests")                                                         \
     X(INTERNAL_ERROR, 500, "Something failed on our side")                                                   \

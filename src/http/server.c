@@ -26,6 +26,9 @@
  * fields. */
 #define CONNECTION_BYTES_MAX (HEADER_BYTES_MAX + URI_BYTES_MAX)
 
+#define TEXT_OF(number) TEXT_OF_EXPANDED(number)
+#define TEXT_OF_EXPANDED(number) #number
+
 /* ---- answering ---- */
 
 /* How long a client may take to read a reply of this length, while it holds one of the slots. */
@@ -174,9 +177,13 @@ static enum MHD_Result begin(struct server *server, struct MHD_Connection *mhd, 
 
     /* A reply queued at the first call closes the connection: only for what must be refused before the body.
      */
-    slot->must_close = head.complaint != NULL || head.content_length > (int64_t)exchange->body_limit;
+    slot->must_close = head.complaint != NULL || head.fields > HEADER_FIELDS_MAX ||
+                       head.content_length > (int64_t)exchange->body_limit;
     if (head.complaint != NULL)
         return refuse(slot, PROBLEM_MALFORMED_REQUEST, head.complaint);
+    if (head.fields > HEADER_FIELDS_MAX)
+        return refuse(slot, PROBLEM_HEADERS_TOO_LARGE,
+                      "At most " TEXT_OF(HEADER_FIELDS_MAX) " header fields");
     if (slot->must_close)
         return refuse(slot, PROBLEM_BODY_TOO_LARGE, "The body is larger than this operation takes");
     bool has_body = head.is_chunked || head.content_length > 0;

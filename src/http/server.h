@@ -1,8 +1,8 @@
 /* The HTTP/1.1 front: libmicrohttpd 0.9.75 with an epoll loop on each I/O thread. It turns bytes into
  * exchanges for the gateway, and replies into bytes; it knows limits and deadlines, and no operation.
  *
- * libmicrohttpd writes three pages by itself, which are not problem+json: 431 (headers too large), 414 (a
- * request line that fills its buffer) and 400 for a Content-Length that is no number. All else is the
+ * libmicrohttpd writes three pages by itself, which are not problem+json: 431 (headers of too many bytes),
+ * 414 (a request line that fills its buffer) and 400 for a Content-Length that is no number. All else is the
  * gateway's. */
 #pragma once
 

@@ -96,6 +96,7 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
 {
     (void)kind;
     struct request_head *head = cls;
+    head->fields++;
     struct slice name_text = {name, name_len};
     struct slice value_text = slice_trim((struct slice){value ? value : "", value ? value_len : 0});
     pass_field(head, name_text, (struct slice){value, value_len});

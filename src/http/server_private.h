@@ -101,6 +101,7 @@ struct request_head {
     const char *complaint;
     int64_t content_length;
     bool is_chunked;
+    unsigned fields;
     unsigned hosts;
     unsigned lengths;
     unsigned encodings;

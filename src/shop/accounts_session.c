@@ -2,6 +2,7 @@
 #include "shop/accounts_session.h"
 
 #include "auth/token.h"
+#include "base/origin.h"
 #include "shop/users.h"
 
 /* ---- where a request comes from ---- */
@@ -25,12 +26,13 @@ static bool is_secure(const struct request *request)
            slice_starts_with(request->services->config->public_url, SLICE("https://"));
 }
 
-/* The address in the settings, or the one that the request was sent to. */
+/* The address in the settings, or the one that the request was sent to, or one that the settings list. */
 static bool is_own_origin(const struct request *request)
 {
     if (slice_is_absent(request->origin))
         return false;
-    if (slice_equals_ignore_case(request->origin, origin_of_url(request->services->config->public_url)))
+    if (slice_equals_ignore_case(request->origin, origin_of_url(request->services->config->public_url)) ||
+        origin_is_listed(request->services->config->cors_origins, request->origin))
         return true;
     struct slice scheme = is_secure(request) ? SLICE("https://") : SLICE("http://");
     if (slice_is_absent(request->host) || !slice_starts_with(request->origin, scheme))

@@ -24,5 +24,7 @@ enum http_status media_get(struct request *request, struct response *response)
     response_header(response, "Content-Security-Policy",
                     SLICE("default-src 'none'; style-src 'unsafe-inline'; sandbox"));
     response_header(response, "Cache-Control", SLICE("public, max-age=3600"));
+    response_header(response, "Cross-Origin-Resource-Policy",
+                    SLICE("cross-origin")); /* in any shop's pages */
     return HTTP_STATUS_OK;
 }

@@ -212,6 +212,25 @@ describe("framing", () => {
         await lives();
     });
 
+    test("a hundred header fields are taken, one more is 431", async () => {
+        const fields = (count: number) => ["Host: x", ...Array.from({ length: count - 1 }, (_, i) => `X-${i}: y`)].join("\r\n");
+        const taken = await send(`GET /products HTTP/1.1\r\n${fields(100)}\r\n\r\n`);
+        assert.equal(taken?.status, 200);
+        const refused = await send(`GET /products HTTP/1.1\r\n${fields(101)}\r\n\r\n`);
+        assert.equal(refused?.status, 431);
+        assert.match(refused?.text ?? "", /HEADERS_TOO_LARGE/);
+        await lives();
+    });
+
+    test("a body in a coding is 415, and not taken for something else", async () => {
+        for (const [coding, status] of [["gzip", 415], ["br", 415], ["identity", 401]] as const) {
+            const body = "{\"name\":\"x\"}";
+            const reply = await send(`POST /categories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Encoding: ${coding}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+            assert.equal(reply?.status, status, coding);
+        }
+        await lives();
+    });
+
     test("bytes that are no HTTP at all", async () => {
         for (const bytes of ["\r\n\r\n\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01", "GET\r\n\r\n", "GET / HTTP/9.9\r\nHost: x\r\n\r\n", "GET / \r\n\r\n", "\0".repeat(500), "x".repeat(50_000)]) {
             const connection = await Connection.open(shop.server.port);
