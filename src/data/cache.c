@@ -29,11 +29,13 @@
 #define STRIPE_BUCKETS 1024
 #define TAGS_IDLE_MAX 1024 /* for each stripe */
 #define MALLOC_OVERHEAD 16
-#define FADE_US INT64_C(1000000) /* how long what faded may still be shown */
+#define FADE_US INT64_C(1000000)  /* how long what faded may still be shown */
+#define CLAIM_US INT64_C(1000000) /* whoever is told that something is due has this long */
 
 static struct metric HITS =
     METRIC("souk_cache_requests_total", "Look-ups in the memory cache by their outcome", "result=\"hit\"",
            METRIC_COUNTER);
+static struct metric STALE_HITS = METRIC("souk_cache_requests_total", "", "result=\"stale\"", METRIC_COUNTER);
 static struct metric MISSES = METRIC("souk_cache_requests_total", "", "result=\"miss\"", METRIC_COUNTER);
 static struct metric EVICTIONS =
     METRIC("souk_cache_evictions_total", "Entries that made room for others", NULL, METRIC_COUNTER);
@@ -61,14 +63,24 @@ struct stripe {
     uint64_t floor; /* the newest drop that was forgotten */
 };
 
+struct form {
+    size_t len;
+    char text[];
+};
+
 struct entry {
     struct entry *bucket_next;
     struct entry *previous, *next; /* LRU, newest first */
     uint64_t hash;
+    uint64_t serial;
     uint64_t generation; /* the ticket's */
     int64_t stored_us, expires_us;
-    _Atomic int holders; /* the shard, and whoever copies the value right now */
-    size_t bytes;        /* charged to the shard */
+    int64_t stale_us;               /* behind expires_us */
+    _Atomic int64_t refresh_due_us; /* nobody is told before that it should be made anew */
+    _Atomic int64_t form_due_us[CACHE_FORMS];
+    struct form *forms[CACHE_FORMS]; /* under the shard's lock; set once; NULL: none, as always for 0 */
+    _Atomic int holders;             /* the shard, and whoever copies the value right now */
+    size_t bytes;                    /* charged to the shard */
     struct tag **tags;
     size_t tag_count;
     struct slice key, value;
@@ -88,7 +100,8 @@ struct cache {
     _Atomic uint64_t drops;
     _Atomic uint64_t flushed;      /* the counter at the last flush */
     _Atomic uint64_t faded;        /* the counter when all tags faded */
-    _Atomic bool is_deaf;          /* nobody tells of edits: all entries fade */
+    _Atomic int64_t deaf_since_us; /* nobody tells of edits: all entries fade; 0: it hears */
+    _Atomic uint64_t serials;
     struct cache_sharing *sharing; /* NULL: this server is alone; set before other threads use the cache */
     _Atomic uint64_t dropped;      /* the counter at the last drop of whichever tag, fades not counted */
     struct shard shards[SHARDS];
@@ -200,20 +213,39 @@ static void tag_let_go(struct cache *cache, struct tag *tag)
 
 /* ---- entries ---- */
 
-static bool is_good(struct cache *cache, const struct entry *entry, int64_t now_us)
+static int64_t greater_of(int64_t a, int64_t b)
 {
-    if (now_us >= entry->expires_us || entry->generation < atomic_load(&cache->flushed))
-        return false;
+    return a > b ? a : b;
+}
+
+/* By the clock, and by what this server may not have heard. */
+static enum cache_freshness freshness_now(struct cache *cache, const struct entry *entry, int64_t now_us)
+{
+    int64_t deaf_since_us = atomic_load(&cache->deaf_since_us);
+    int64_t over_us = entry->expires_us;
+    if (deaf_since_us != 0 && greater_of(deaf_since_us, entry->stored_us + FADE_US) < over_us)
+        over_us = greater_of(deaf_since_us, entry->stored_us + FADE_US);
+    if (now_us < over_us)
+        return CACHE_FRESH;
+    if (now_us >= over_us + entry->stale_us)
+        return CACHE_GONE;
+    return deaf_since_us != 0 ? CACHE_LAST_RESORT : CACHE_STALE;
+}
+
+static enum cache_freshness freshness_of(struct cache *cache, const struct entry *entry, int64_t now_us)
+{
+    if (entry->generation < atomic_load(&cache->flushed))
+        return CACHE_GONE;
     bool is_old = now_us >= entry->stored_us + FADE_US;
-    if (is_old && (atomic_load(&cache->is_deaf) || atomic_load(&cache->faded) > entry->generation))
-        return false;
+    if (is_old && atomic_load(&cache->faded) > entry->generation)
+        return CACHE_GONE;
     for (size_t i = 0; i < entry->tag_count; i++) {
         if (atomic_load(&entry->tags[i]->dropped) > entry->generation)
-            return false;
+            return CACHE_GONE;
         if (is_old && atomic_load(&entry->tags[i]->faded) > entry->generation)
-            return false;
+            return CACHE_GONE;
     }
-    return true;
+    return freshness_now(cache, entry, now_us);
 }
 
 static void entry_let_go(struct cache *cache, struct entry *entry)
@@ -222,6 +254,8 @@ static void entry_let_go(struct cache *cache, struct entry *entry)
         return;
     for (size_t i = 0; i < entry->tag_count; i++)
         tag_let_go(cache, entry->tags[i]);
+    for (size_t i = 0; i < CACHE_FORMS; i++)
+        free(entry->forms[i]);
     free(entry);
 }
 
@@ -299,7 +333,11 @@ static struct entry *entry_new(struct cache *cache, struct slice key, struct sli
         return NULL;
     struct entry *entry = malloc(block);
     CHECK(entry != NULL);
-    *entry = (struct entry){.hash = hash64(key), .holders = 1, .bytes = cost, .tag_count = tag_count};
+    *entry = (struct entry){.hash = hash64(key),
+                            .serial = atomic_fetch_add(&cache->serials, 1) + 1,
+                            .holders = 1,
+                            .bytes = cost,
+                            .tag_count = tag_count};
     entry->tags = (struct tag **)(void *)entry->data;
     char *text = entry->data + tag_count * sizeof(struct tag *);
     memcpy(text, key.ptr, key.len);
@@ -361,39 +399,132 @@ bool cache_ticket_is_current(struct cache *cache, struct cache_ticket ticket)
     return ticket.generation >= atomic_load(&cache->dropped);
 }
 
-/* The entry, held for the caller; NULL when there is none that is good. */
-static struct entry *entry_hold(struct cache *cache, struct slice key, int64_t now_us)
+/* What a look-up holds until it has copied it. */
+struct held {
+    struct entry *entry; /* NULL: nothing */
+    enum cache_freshness freshness;
+    const struct form *form; /* the wanted one; NULL: the value itself */
+};
+
+/* What is not GONE; the caller lets go of it. */
+static struct held entry_hold(struct cache *cache, struct slice key, unsigned form, int64_t now_us)
 {
+    struct held held = {.freshness = CACHE_GONE};
     uint64_t hash = hash64(key);
     struct shard *shard = shard_of(cache, hash);
     pthread_mutex_lock(&shard->mutex);
     struct entry *entry = entry_find(cache, shard, hash, key);
-    if (entry != NULL && !is_good(cache, entry, now_us)) {
-        entry_remove(cache, shard, entry);
-        entry = NULL;
-    }
-    if (entry != NULL) {
+    if (entry != NULL)
+        held.freshness = freshness_of(cache, entry, now_us);
+    if (held.freshness != CACHE_GONE) {
         atomic_fetch_add(&entry->holders, 1);
         lru_unlink(shard, entry);
         lru_push(shard, entry);
+        held.entry = entry;
+        held.form = entry->forms[form];
+    } else if (entry != NULL) {
+        entry_remove(cache, shard, entry);
     }
     pthread_mutex_unlock(&shard->mutex);
-    return entry;
+    return held;
+}
+
+/* True for one caller a second. */
+static bool claim(_Atomic int64_t *due_us, int64_t now_us)
+{
+    int64_t due = atomic_load(due_us);
+    return now_us >= due && atomic_compare_exchange_strong(due_us, &due, now_us + CLAIM_US);
+}
+
+bool cache_find(struct cache *cache, struct slice key, unsigned form, struct arena *arena,
+                struct cache_hit *hit)
+{
+    CHECK(form < CACHE_FORMS);
+    int64_t now_us = clock_monotonic_us();
+    struct held held = entry_hold(cache, key, form, now_us);
+    struct entry *entry = held.entry;
+    metric_add(entry == NULL ? &MISSES : held.freshness == CACHE_FRESH ? &HITS : &STALE_HITS, 1);
+    if (entry == NULL)
+        return false;
+    struct slice text = entry->value;
+    if (held.form != NULL)
+        text = (struct slice){held.form->text, held.form->len};
+    *hit = (struct cache_hit){
+        .freshness = held.freshness,
+        .value = arena_copy(arena, text), /* outside the lock: a hot entry is copied by many at once */
+        .form = held.form != NULL ? form : 0,
+        .age_s = (now_us - entry->stored_us) / 1000000,
+        .serial = entry->serial,
+        .is_refresh_due = held.freshness != CACHE_FRESH && claim(&entry->refresh_due_us, now_us),
+        .is_form_due = held.form == NULL && form != 0 && held.freshness == CACHE_FRESH &&
+                       claim(&entry->form_due_us[form], now_us)};
+    entry_let_go(cache, entry);
+    return true;
 }
 
 bool cache_get(struct cache *cache, struct slice key, struct arena *arena, struct slice *value,
                int64_t *age_s)
 {
-    int64_t now_us = clock_monotonic_us();
-    struct entry *entry = entry_hold(cache, key, now_us);
-    metric_add(entry != NULL ? &HITS : &MISSES, 1);
-    if (entry == NULL)
+    struct cache_hit hit;
+    size_t mark = arena_mark(arena);
+    if (!cache_find(cache, key, 0, arena, &hit))
         return false;
-    /* Outside the lock: a hot entry is copied by many at once. */
-    *value = arena_copy(arena, entry->value);
-    *age_s = (now_us - entry->stored_us) / 1000000;
-    entry_let_go(cache, entry);
+    if (hit.freshness != CACHE_FRESH) {
+        arena_rewind(arena, mark);
+        return false;
+    }
+    *value = hit.value;
+    *age_s = hit.age_s;
     return true;
+}
+
+static void shard_charge(struct shard *shard, struct entry *entry, size_t bytes)
+{
+    entry->bytes += bytes;
+    shard->bytes += bytes;
+    metric_add(&BYTES, (int64_t)bytes);
+}
+
+/* Under the shard's lock; takes the form over. */
+static bool entry_take_form(struct cache *cache, struct shard *shard, struct entry *entry, unsigned number,
+                            struct form *form)
+{
+    size_t bytes = sizeof(*form) + form->len + MALLOC_OVERHEAD;
+    if (entry->forms[number] != NULL || entry->bytes + bytes > cache->shard_bytes_max)
+        return false;
+    lru_unlink(shard, entry); /* so that it is not what makes room */
+    lru_push(shard, entry);
+    while (shard->bytes + bytes > cache->shard_bytes_max) {
+        entry_remove(cache, shard, shard->last);
+        metric_add(&EVICTIONS, 1);
+    }
+    entry->forms[number] = form;
+    shard_charge(shard, entry, bytes);
+    return true;
+}
+
+void cache_attach(struct cache *cache, struct slice key, uint64_t serial, unsigned number, struct slice value)
+{
+    CHECK(number > 0 && number < CACHE_FORMS);
+    struct form *form = NULL;
+    if (!slice_is_absent(value)) {
+        form = malloc(sizeof(*form) + value.len);
+        CHECK(form != NULL);
+        form->len = value.len;
+        memcpy(form->text, value.ptr, value.len);
+    }
+    uint64_t hash = hash64(key);
+    struct shard *shard = shard_of(cache, hash);
+    pthread_mutex_lock(&shard->mutex);
+    struct entry *entry = entry_find(cache, shard, hash, key);
+    bool is_taken = false;
+    if (entry != NULL && entry->serial == serial) {
+        atomic_store(&entry->form_due_us[number], INT64_MAX);
+        is_taken = form != NULL && entry_take_form(cache, shard, entry, number, form);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (!is_taken)
+        free(form);
 }
 
 static void entry_insert(struct cache *cache, struct entry *entry)
@@ -417,19 +548,20 @@ static void entry_insert(struct cache *cache, struct entry *entry)
 }
 
 void memory_put(struct cache *cache, uint64_t generation, struct slice key, struct slice value,
-                const struct slice *tags, size_t tag_count, int64_t age_us, int64_t left_us)
+                const struct slice *tags, size_t tag_count, struct memory_life life)
 {
-    if (value.len > CACHE_ENTRY_BYTES_MAX || tag_count > CACHE_TAGS_MAX || left_us <= 0)
+    if (value.len > CACHE_ENTRY_BYTES_MAX || tag_count > CACHE_TAGS_MAX || life.left_us + life.stale_us <= 0)
         return;
     struct entry *entry = entry_new(cache, key, value, tags, tag_count);
     if (entry == NULL)
         return;
     int64_t now_us = clock_monotonic_us();
     entry->generation = generation;
-    entry->stored_us = now_us - age_us;
-    entry->expires_us = now_us + left_us;
+    entry->stored_us = now_us - life.age_us;
+    entry->expires_us = now_us + life.left_us;
+    entry->stale_us = life.stale_us;
     /* Only to spare the room: a drop that comes after this look is seen by the next look-up. */
-    if (is_good(cache, entry, now_us)) {
+    if (freshness_of(cache, entry, now_us) != CACHE_GONE) {
         entry_insert(cache, entry);
     } else {
         metric_add(&RACES, 1);
@@ -437,13 +569,20 @@ void memory_put(struct cache *cache, uint64_t generation, struct slice key, stru
     }
 }
 
+void cache_put_for(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
+                   const struct slice *tags, size_t tag_count, struct cache_life life)
+{
+    memory_put(cache, ticket.generation, key, value, tags, tag_count,
+               (struct memory_life){.left_us = life.fresh_s * 1000000, .stale_us = life.stale_s * 1000000});
+    bool fits = value.len <= CACHE_ENTRY_BYTES_MAX && tag_count <= CACHE_TAGS_MAX && life.fresh_s > 0;
+    if (cache->sharing != NULL && ticket.epoch != 0 && fits)
+        cache_sharing_fill(cache->sharing, ticket, key, value, tags, tag_count, life);
+}
+
 void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
                const struct slice *tags, size_t tag_count, int64_t seconds)
 {
-    memory_put(cache, ticket.generation, key, value, tags, tag_count, 0, seconds * 1000000);
-    bool fits = value.len <= CACHE_ENTRY_BYTES_MAX && tag_count <= CACHE_TAGS_MAX && seconds > 0;
-    if (cache->sharing != NULL && ticket.epoch != 0 && fits)
-        cache_sharing_fill(cache->sharing, ticket, key, value, tags, tag_count, seconds);
+    cache_put_for(cache, ticket, key, value, tags, tag_count, (struct cache_life){.fresh_s = seconds});
 }
 
 /* Numbers a drop or a fade of the tag, under its stripe's lock. */
@@ -511,7 +650,11 @@ void memory_flush(struct cache *cache)
 
 void memory_set_deaf(struct cache *cache, bool is_deaf)
 {
-    atomic_store(&cache->is_deaf, is_deaf);
+    int64_t hears = 0;
+    if (is_deaf)
+        atomic_compare_exchange_strong(&cache->deaf_since_us, &hears, clock_monotonic_us());
+    else
+        atomic_store(&cache->deaf_since_us, 0);
 }
 
 /* ---- the other servers ---- */
@@ -548,10 +691,27 @@ void cache_flush(struct cache *cache)
 bool cache_get_shared(struct cache *cache, struct slice key, struct arena *arena, struct slice *value,
                       int64_t *age_s, struct cache_ticket *ticket)
 {
+    struct cache_hit hit;
+    if (!cache_find_shared(cache, key, 0, arena, &hit, ticket) || hit.freshness != CACHE_FRESH)
+        return false;
+    *value = hit.value;
+    *age_s = hit.age_s;
+    return true;
+}
+
+bool cache_find_shared(struct cache *cache, struct slice key, unsigned form, struct arena *arena,
+                       struct cache_hit *hit, struct cache_ticket *ticket)
+{
     *ticket = cache_ticket(cache);
-    if (cache_get(cache, key, arena, value, age_s))
+    bool is_found = cache_find(cache, key, form, arena, hit);
+    if (is_found && hit->freshness == CACHE_FRESH)
         return true;
-    return cache->sharing != NULL && cache_sharing_get(cache->sharing, key, arena, value, age_s, ticket);
+    struct cache_hit shared;
+    if (cache->sharing == NULL || !cache_sharing_get(cache->sharing, key, arena, &shared, ticket))
+        return is_found;
+    if (!is_found || shared.freshness == CACHE_FRESH)
+        *hit = shared;
+    return true;
 }
 
 struct cache_ticket cache_ticket_shared(struct cache *cache, struct arena *arena)

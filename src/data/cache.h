@@ -7,7 +7,11 @@
  *
  * Entries carry tags ("product:ID", "products"); dropping a tag drops every entry that carries it. A fill
  * that raced a drop is thrown away: take a ticket before reading, hand it in with the fill. Bounded in bytes;
- * the least recently used go first. The cache never decides a price or a stock level at checkout. */
+ * the least recently used go first. The cache never decides a price or a stock level at checkout.
+ *
+ * What is put is fresh for a while. It may be put so that it can be given out for a while longer: what is
+ * stale was right when it was made, its time is over, and nothing that it shows was dropped since. Beside a
+ * value stand other forms of it (a compressed reply), which live as long as it does. */
 #pragma once
 
 #include "base/arena.h"
@@ -60,6 +64,46 @@ bool cache_get_shared(struct cache *cache, struct slice key, struct arena *arena
  */
 void cache_put(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
                const struct slice *tags, size_t tag_count, int64_t seconds);
+struct cache_life {
+    int64_t fresh_s;
+    int64_t stale_s; /* behind it; 0: never given out stale */
+};
+/* The same for what may be given out stale. */
+void cache_put_for(struct cache *cache, struct cache_ticket ticket, struct slice key, struct slice value,
+                   const struct slice *tags, size_t tag_count, struct cache_life life);
+
+enum cache_freshness {
+    CACHE_GONE,
+    /* Stale, and in this server's deafness (CACHE_TIER_DEGRADED) it may have missed a drop: better than
+     * nothing, and no more. */
+    CACHE_LAST_RESORT,
+    CACHE_STALE,
+    CACHE_FRESH
+};
+
+/* Form 0 is the value as it was put; what the others are the callers know. */
+#define CACHE_FORMS 3
+
+struct cache_hit {
+    enum cache_freshness freshness;
+    struct slice value; /* in the arena */
+    unsigned form;      /* of the value: the wanted one, or 0 */
+    int64_t age_s;      /* since it was put */
+    /* Told to one caller at a time, again a second later: it is stale, somebody should make it anew; it lacks
+     * the wanted form, somebody should make and attach it. */
+    bool is_refresh_due;
+    bool is_form_due;
+    uint64_t serial; /* of the entry, for cache_attach */
+};
+/* As cache_get and cache_get_shared, for what may also be stale: false when it is CACHE_GONE. */
+bool cache_find(struct cache *cache, struct slice key, unsigned form, struct arena *arena,
+                struct cache_hit *hit);
+bool cache_find_shared(struct cache *cache, struct slice key, unsigned form, struct arena *arena,
+                       struct cache_hit *hit, struct cache_ticket *ticket);
+/* Keeps a copy of the form beside the value that was found with this serial, if it is still there and there
+ * is room. `value` absent: the form is not worth having, nobody shall be told again that it is due. */
+void cache_attach(struct cache *cache, struct slice key, uint64_t serial, unsigned form, struct slice value);
+
 /* After the commit. Here at once, on the other servers within milliseconds while the link is up; one that
  * cannot be delivered now is when the link is back. Tags hold no line break and at most CACHE_TAG_BYTES_MAX
  * bytes. */

@@ -15,9 +15,14 @@
 
 /* ---- memory ---- */
 
-/* `generation` was taken before the read. The entry counts as `age_us` old and has `left_us` to live. */
+struct memory_life {
+    int64_t age_us;   /* already */
+    int64_t left_us;  /* to be fresh; negative: it is stale for so long already */
+    int64_t stale_us; /* behind that */
+};
+/* `generation` was taken before the read. */
 void memory_put(struct cache *cache, uint64_t generation, struct slice key, struct slice value,
-                const struct slice *tags, size_t tag_count, int64_t age_us, int64_t left_us);
+                const struct slice *tags, size_t tag_count, struct memory_life life);
 void memory_drop_tag(struct cache *cache, struct slice tag);
 void memory_fade_tag(struct cache *cache, struct slice tag);
 /* As if every tag faded. */
@@ -37,10 +42,11 @@ void cache_sharing_drop(struct cache_sharing *sharing, struct slice tag);
 void cache_sharing_fade(struct cache_sharing *sharing, struct slice tag);
 void cache_sharing_flush(struct cache_sharing *sharing);
 void cache_sharing_fill(struct cache_sharing *sharing, struct cache_ticket ticket, struct slice key,
-                        struct slice value, const struct slice *tags, size_t tag_count, int64_t seconds);
-/* Looks into Redis; on a hit memory has it too. ticket->generation was taken before. */
+                        struct slice value, const struct slice *tags, size_t tag_count,
+                        struct cache_life life);
+/* Looks into Redis; on a hit, fresh or stale, memory has it too. ticket->generation was taken before. */
 bool cache_sharing_get(struct cache_sharing *sharing, struct slice key, struct arena *arena,
-                       struct slice *value, int64_t *age_s, struct cache_ticket *ticket);
+                       struct cache_hit *hit, struct cache_ticket *ticket);
 /* Adds what Redis knows. */
 void cache_sharing_ticket(struct cache_sharing *sharing, struct arena *arena, struct cache_ticket *ticket);
 bool cache_sharing_is_up(struct cache_sharing *sharing);
@@ -128,8 +134,8 @@ struct store_entry {
     struct slice value;
     struct slice tags[CACHE_TAGS_MAX];
     size_t tag_count;
-    int64_t seconds; /* to live, when it was put */
-    int64_t left_ms;
+    struct cache_life life; /* when it was put */
+    int64_t left_ms;        /* of both */
 };
 
 enum store_found { STORE_HIT, STORE_MISS, STORE_UNKNOWN };
@@ -147,7 +153,7 @@ bool store_flush(struct redis *redis, struct arena *arena);
 struct store_fill {
     struct store_fill *next;
     struct cache_version version;
-    int64_t seconds;
+    int64_t seconds;  /* until it is gone */
     struct slice key; /* hashed */
     struct slice text;
     size_t tag_count;
@@ -157,7 +163,7 @@ struct store_fill {
 
 /* NULL when it is not for Redis: a tag that is not sendable. */
 struct store_fill *store_fill_new(struct cache_version version, struct slice key, struct slice value,
-                                  const struct slice *tags, size_t tag_count, int64_t seconds);
+                                  const struct slice *tags, size_t tag_count, struct cache_life life);
 /* Puts the list; whether that went well is nobody's concern. Takes over and frees the fills. */
 void store_put(struct redis *redis, struct arena *arena, struct store_fill *first);
 /* For the fuzzer: reads an entry as it lies in Redis. */

@@ -147,10 +147,11 @@ void cache_sharing_fade(struct cache_sharing *sharing, struct slice tag)
 }
 
 void cache_sharing_fill(struct cache_sharing *sharing, struct cache_ticket ticket, struct slice key,
-                        struct slice value, const struct slice *tags, size_t tag_count, int64_t seconds)
+                        struct slice value, const struct slice *tags, size_t tag_count,
+                        struct cache_life life)
 {
     struct cache_version version = {ticket.epoch, ticket.drops};
-    struct store_fill *fill = store_fill_new(version, key, value, tags, tag_count, seconds);
+    struct store_fill *fill = store_fill_new(version, key, value, tags, tag_count, life);
     if (fill == NULL)
         return;
     pthread_mutex_lock(&sharing->mutex);
@@ -180,18 +181,22 @@ static bool is_trusted(struct cache_sharing *sharing)
 }
 
 static void keep_in_memory(struct cache_sharing *sharing, const struct cache_ticket *ticket, struct slice key,
-                           const struct store_entry *entry, int64_t *age_s)
+                           const struct store_entry *entry, struct cache_hit *hit)
 {
-    int64_t age_ms = entry->seconds * 1000 - entry->left_ms;
+    int64_t age_ms = (entry->life.fresh_s + entry->life.stale_s) * 1000 - entry->left_ms;
+    int64_t left_ms = entry->left_ms - entry->life.stale_s * 1000;
     if (age_ms < 0)
         age_ms = 0;
-    *age_s = age_ms / 1000;
+    *hit = (struct cache_hit){
+        .freshness = left_ms > 0 ? CACHE_FRESH : CACHE_STALE, .value = entry->value, .age_s = age_ms / 1000};
     memory_put(sharing->cache, ticket->generation, key, entry->value, entry->tags, entry->tag_count,
-               age_ms * 1000, entry->left_ms * 1000);
+               (struct memory_life){.age_us = age_ms * 1000,
+                                    .left_us = left_ms * 1000,
+                                    .stale_us = entry->life.stale_s * 1000000});
 }
 
 bool cache_sharing_get(struct cache_sharing *sharing, struct slice key, struct arena *arena,
-                       struct slice *value, int64_t *age_s, struct cache_ticket *ticket)
+                       struct cache_hit *hit, struct cache_ticket *ticket)
 {
     if (sharing->redis == NULL)
         return false;
@@ -205,15 +210,14 @@ bool cache_sharing_get(struct cache_sharing *sharing, struct slice key, struct a
         metric_add(&SHARED_SKIPPED, 1);
         return false;
     }
+    ticket->epoch = now.epoch;
+    ticket->drops = now.drops;
     if (found == STORE_MISS) {
         metric_add(&SHARED_MISSES, 1);
-        ticket->epoch = now.epoch;
-        ticket->drops = now.drops;
         return false;
     }
     metric_add(&SHARED_HITS, 1);
-    *value = entry->value;
-    keep_in_memory(sharing, ticket, key, entry, age_s);
+    keep_in_memory(sharing, ticket, key, entry, hit);
     return true;
 }
 
@@ -321,9 +325,10 @@ static void on_state(void *arg, bool is_up)
         sharing->peers[i].is_used = false;
     sharing->learning_until_us = clock_monotonic_us() + LEARNING_US;
     pthread_mutex_unlock(&sharing->peers_mutex);
-    flush_memory(sharing, &FLUSHES_LINK);
-    if (is_up)
+    if (is_up) {
+        flush_memory(sharing, &FLUSHES_LINK);
         memory_set_deaf(sharing->cache, false);
+    }
     atomic_store(&sharing->is_link_up, is_up);
     metric_set(&LINK_UP, is_up);
     log_message(is_up ? LOG_INFO : LOG_WARN,

@@ -53,7 +53,7 @@
           "redis.call('HSET', KEYS[1], 'epoch', n) "                                                         \
           "return n")
 
-static const struct slice ENTRY_MAGIC = {"souk1 ", 6};
+static const struct slice ENTRY_MAGIC = {"souk2 ", 6};
 
 static struct metric REFUSED =
     METRIC("souk_cache_shared_refusals_total", "Commands of the cache that Redis answered with an error",
@@ -153,19 +153,28 @@ static struct slice key_hash(struct arena *arena, struct slice key)
 
 /* ---- look-ups ---- */
 
-/* souk1 VERSION SECONDS TAGS, a line for each tag, the value. */
+static bool parse_seconds(struct slice *text, int64_t *seconds)
+{
+    struct slice digits;
+    uint64_t number;
+    if (!slice_split(text, ' ', &digits) || !parse_number(digits, &number) ||
+        number > CACHE_SHARED_SECONDS_MAX)
+        return false;
+    *seconds = (int64_t)number;
+    return true;
+}
+
+/* souk2 VERSION FRESH STALE TAGS (seconds, seconds, a count), a line for each tag, the value. */
 bool store_entry_parse(struct slice text, struct store_entry *entry)
 {
-    struct slice version, seconds, count;
+    struct slice version, count;
     uint64_t number;
     if (!slice_starts_with(text, ENTRY_MAGIC))
         return false;
     text = slice_skip(text, ENTRY_MAGIC.len);
     if (!slice_split(&text, ' ', &version) || !version_parse(version, &entry->version) ||
-        !slice_split(&text, ' ', &seconds) || !parse_number(seconds, &number) ||
-        number > CACHE_SHARED_SECONDS_MAX)
+        !parse_seconds(&text, &entry->life.fresh_s) || !parse_seconds(&text, &entry->life.stale_s))
         return false;
-    entry->seconds = (int64_t)number;
     if (!slice_split(&text, '\n', &count) || !parse_number(count, &number) || number > CACHE_TAGS_MAX)
         return false;
     entry->tag_count = (size_t)number;
@@ -298,7 +307,7 @@ bool store_flush(struct redis *redis, struct arena *arena)
 /* ---- fills ---- */
 
 struct store_fill *store_fill_new(struct cache_version version, struct slice key, struct slice value,
-                                  const struct slice *tags, size_t tag_count, int64_t seconds)
+                                  const struct slice *tags, size_t tag_count, struct cache_life life)
 {
     size_t text_max = ENTRY_MAGIC.len + VERSION_LEN + 32 + value.len;
     for (size_t i = 0; i < tag_count; i++) {
@@ -306,21 +315,25 @@ struct store_fill *store_fill_new(struct cache_version version, struct slice key
             return NULL;
         text_max += tags[i].len + 1;
     }
-    if (seconds > CACHE_SHARED_SECONDS_MAX)
-        seconds = CACHE_SHARED_SECONDS_MAX;
+    if (life.stale_s > CACHE_SHARED_SECONDS_MAX)
+        life.stale_s = CACHE_SHARED_SECONDS_MAX;
+    if (life.fresh_s > CACHE_SHARED_SECONDS_MAX - life.stale_s)
+        life.fresh_s = CACHE_SHARED_SECONDS_MAX - life.stale_s;
     size_t head = sizeof(struct store_fill) + tag_count * sizeof(struct slice);
     struct store_fill *fill = malloc(head + HASH_LEN + text_max);
     CHECK(fill != NULL);
-    *fill = (struct store_fill){
-        .version = version, .seconds = seconds, .tag_count = tag_count, .bytes = head + HASH_LEN + text_max};
+    *fill = (struct store_fill){.version = version,
+                                .seconds = life.fresh_s + life.stale_s,
+                                .tag_count = tag_count,
+                                .bytes = head + HASH_LEN + text_max};
     uint8_t digest[SHA256_LEN];
     sha256(key, digest);
     char *hash = (char *)fill + head, *text = hash + HASH_LEN;
     memcpy(hash, digest, sizeof(digest)); /* encoded when it is sent */
     fill->key = (struct slice){hash, sizeof(digest)};
-    size_t len =
-        (size_t)snprintf(text, text_max, "souk1 %020llu%020llu %lld %zu\n", (unsigned long long)version.epoch,
-                         (unsigned long long)version.drops, (long long)seconds, tag_count);
+    size_t len = (size_t)snprintf(text, text_max, "souk2 %020llu%020llu %lld %lld %zu\n",
+                                  (unsigned long long)version.epoch, (unsigned long long)version.drops,
+                                  (long long)life.fresh_s, (long long)life.stale_s, tag_count);
     for (size_t i = 0; i < tag_count; i++) {
         memcpy(text + len, tags[i].ptr, tags[i].len);
         fill->tags[i] = (struct slice){text + len, tags[i].len};

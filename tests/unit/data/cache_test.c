@@ -2,7 +2,7 @@
 #include "fixture.h"
 
 #include "base/clock.h"
-#include "data/cache.h"
+#include "data/cache_private.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -250,6 +250,150 @@ static void what_faded_is_shown_for_a_second(void **state)
     assert_true(get(cached, "hot", "4 left")); /* made after the fade: it stays */
 }
 
+static enum cache_freshness find(struct cached *cached, const char *key, struct cache_hit *hit)
+{
+    struct cache_hit unused;
+    if (hit == NULL)
+        hit = &unused;
+    return cache_find(cached->cache, slice_from(key), 0, &cached->arena, hit) ? hit->freshness : CACHE_GONE;
+}
+
+static void put_for(struct cached *cached, const char *key, const char *tag, int64_t fresh_s, int64_t stale_s)
+{
+    struct slice tags[] = {slice_from(tag)};
+    cache_put_for(cached->cache, cache_ticket(cached->cache), slice_from(key), SLICE("value"), tags, 1,
+                  (struct cache_life){fresh_s, stale_s});
+}
+
+static void what_is_over_is_stale_for_a_while(void **state)
+{
+    struct cached *cached = *state;
+    struct cache_hit hit;
+    put_for(cached, "a", "t", 1, 1);
+    put_for(cached, "hard", "t", 1, 0);
+    assert_int_equal(find(cached, "a", &hit), CACHE_FRESH);
+    assert_false(hit.is_refresh_due);
+    usleep(1050000);
+    assert_int_equal(find(cached, "a", &hit), CACHE_STALE);
+    assert_true(slice_is(hit.value, "value"));
+    assert_int_equal(hit.age_s, 1);
+    assert_true(hit.is_refresh_due); /* one is told, ... */
+    assert_int_equal(find(cached, "a", &hit), CACHE_STALE);
+    assert_false(hit.is_refresh_due);     /* ... the others are not */
+    assert_false(get(cached, "a", NULL)); /* whoever wants it fresh */
+    assert_int_equal(find(cached, "hard", NULL), CACHE_GONE);
+    usleep(1050000);
+    assert_int_equal(find(cached, "a", NULL), CACHE_GONE);
+}
+
+static void what_was_dropped_is_never_stale(void **state)
+{
+    struct cached *cached = *state;
+    put_for(cached, "dropped", "d", 1, 60);
+    put_for(cached, "faded", "f", 1, 60);
+    put_for(cached, "flushed", "g", 1, 60);
+    put_for(cached, "kept", "k", 1, 60);
+    usleep(1050000);
+    assert_int_equal(find(cached, "dropped", NULL), CACHE_STALE);
+    cache_drop_tag(cached->cache, SLICE("d"));
+    cache_fade_tag(cached->cache, SLICE("f"));
+    assert_int_equal(find(cached, "dropped", NULL), CACHE_GONE);
+    assert_int_equal(find(cached, "faded", NULL), CACHE_GONE);
+    assert_int_equal(find(cached, "kept", NULL), CACHE_STALE);
+    cache_flush(cached->cache);
+    assert_int_equal(find(cached, "kept", NULL), CACHE_GONE);
+}
+
+/* A server that hears of no edits gives out what it has only when there is nothing better. */
+static void the_deaf_keep_a_last_resort(void **state)
+{
+    struct cached *cached = *state;
+    put_for(cached, "long", "t", 60, 60);
+    put_for(cached, "session", "t", 60, 0);
+    memory_set_deaf(cached->cache, true);
+    assert_int_equal(find(cached, "long", NULL), CACHE_FRESH); /* for its first second */
+    usleep(1050000);
+    assert_int_equal(find(cached, "long", NULL), CACHE_LAST_RESORT);
+    assert_false(get(cached, "long", NULL));
+    assert_int_equal(find(cached, "session", NULL), CACHE_GONE);
+    cache_drop_tag(cached->cache, SLICE("t"));
+    assert_int_equal(find(cached, "long", NULL), CACHE_GONE);
+    put_for(cached, "long", "t", 60, 1);
+    usleep(2100000);
+    assert_int_equal(find(cached, "long", NULL), CACHE_GONE);
+    memory_set_deaf(cached->cache, false);
+}
+
+static bool find_form(struct cached *cached, unsigned form, struct cache_hit *hit, const char *expected)
+{
+    return cache_find(cached->cache, SLICE("a"), form, &cached->arena, hit) && slice_is(hit->value, expected);
+}
+
+static void forms_live_beside_their_value(void **state)
+{
+    struct cached *cached = *state;
+    struct cache_hit hit;
+    put_for(cached, "a", "t", 60, 0);
+    assert_true(find_form(cached, 0, &hit, "value"));
+    assert_false(hit.is_form_due);
+    assert_true(find_form(cached, 1, &hit, "value"));
+    assert_int_equal(hit.form, 0);
+    assert_true(hit.is_form_due);
+    uint64_t serial = hit.serial;
+    assert_true(find_form(cached, 1, &hit, "value"));
+    assert_false(hit.is_form_due); /* somebody makes it */
+    assert_true(find_form(cached, 2, &hit, "value"));
+    assert_true(hit.is_form_due);
+    cache_attach(cached->cache, SLICE("a"), serial, 1, SLICE("one"));
+    cache_attach(cached->cache, SLICE("a"), serial, 2, SLICE_ABSENT); /* not worth having */
+    cache_attach(cached->cache, SLICE("nothing"), serial, 1, SLICE("one"));
+    assert_true(find_form(cached, 1, &hit, "one"));
+    assert_int_equal(hit.form, 1);
+    usleep(1050000);
+    assert_true(find_form(cached, 2, &hit, "value"));
+    assert_false(hit.is_form_due);
+    assert_true(find_form(cached, 0, &hit, "value"));
+    /* another value under the same key has no forms, and is given none of the old one's */
+    put_for(cached, "a", "t", 60, 0);
+    cache_attach(cached->cache, SLICE("a"), serial, 1, SLICE("old"));
+    assert_true(find_form(cached, 1, &hit, "value"));
+    assert_true(hit.is_form_due);
+    cache_drop_tag(cached->cache, SLICE("t"));
+    cache_attach(cached->cache, SLICE("a"), hit.serial, 1, SLICE("late"));
+    assert_false(find_form(cached, 1, &hit, "late"));
+}
+
+/* They count, and an entry is not pushed out by its own form. */
+static void forms_are_bounded(void **state)
+{
+    struct cached *cached = *state;
+    static char large[200000];
+    struct cache *small = cache_new(16 * 100000);
+    struct cache_hit hit;
+    memset(large, 'x', sizeof(large));
+    cache_put(small, cache_ticket(small), SLICE("a"), SLICE("1"), NULL, 0, 60);
+    assert_true(cache_find(small, SLICE("a"), 1, &cached->arena, &hit));
+    cache_attach(small, SLICE("a"), hit.serial, 1, (struct slice){large, sizeof(large)});
+    assert_true(cache_find(small, SLICE("a"), 1, &cached->arena, &hit));
+    assert_int_equal(hit.form, 0);
+    cache_attach(small, SLICE("a"), hit.serial, 1, (struct slice){large, 60000});
+    assert_true(cache_find(small, SLICE("a"), 1, &cached->arena, &hit));
+    assert_int_equal(hit.value.len, 60000);
+    size_t kept = 0;
+    for (int i = 0; i < 64; i++) { /* four for each shard, of which each holds one */
+        struct slice key = arena_format(&cached->arena, "other %d", i);
+        cache_put(small, cache_ticket(small), key, SLICE("1"), NULL, 0, 60);
+        assert_true(cache_find(small, key, 2, &cached->arena, &hit));
+        cache_attach(small, key, hit.serial, 2, (struct slice){large, 60000});
+    }
+    for (int i = 0; i < 64; i++) {
+        struct slice key = arena_format(&cached->arena, "other %d", i);
+        kept += cache_find(small, key, 2, &cached->arena, &hit) && hit.form == 2;
+    }
+    assert_in_range(kept, 1, 16);
+    cache_free(small);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -262,6 +406,11 @@ int main(void)
         CASE(entries_expire),
         CASE(the_bounds_hold),
         CASE(nobody_is_shown_what_was_dropped),
+        CASE(what_is_over_is_stale_for_a_while),
+        CASE(what_was_dropped_is_never_stale),
+        CASE(the_deaf_keep_a_last_resort),
+        CASE(forms_live_beside_their_value),
+        CASE(forms_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
