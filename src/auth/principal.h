@@ -1,15 +1,18 @@
-/* Who asks, and what they may do. One table (roles.c) says which scopes a role grants. */
+/* Who asks, and what they may do. A staff role is a set of scopes and stands in the table `roles`; what a
+ * user may do is read from there at each request (session_check), never from the token. */
 #pragma once
 
+#include "base/arena.h"
 #include "base/ids.h"
 
+/* The kind of an account. Which of the staff roles somebody of the kind `staff` has stands beside it. */
 enum role {
     ROLE_CUSTOMER, /* buys; sees what is their own */
-    ROLE_STAFF,    /* runs the shop: catalogue, stock, orders, reads customers and settings */
-    ROLE_ADMIN     /* all of it, grants roles, changes settings */
+    ROLE_STAFF,    /* runs the shop, as far as the scopes of their role go */
+    ROLE_ADMIN     /* all of it; nobody can take anything from it */
 };
 
-/* Bits; an operation of the contract names at most one. */
+/* Bits; an operation of the contract names at most one. Their names: scope_name. */
 enum scope {
     SCOPE_NONE = 0,
     SCOPE_CATALOGUE_WRITE = 1 << 0,
@@ -19,7 +22,10 @@ enum scope {
     SCOPE_CUSTOMERS_READ = 1 << 4,
     SCOPE_CUSTOMERS_WRITE = 1 << 5,
     SCOPE_SETTINGS_READ = 1 << 6,
-    SCOPE_SETTINGS_WRITE = 1 << 7
+    SCOPE_SETTINGS_WRITE = 1 << 7,
+    SCOPE_STAFF_READ = 1 << 8,  /* roles and who has them */
+    SCOPE_STAFF_WRITE = 1 << 9, /* make roles and grant them, up to one's own scopes */
+    SCOPE_AUDIT_READ = 1 << 10
 };
 
 enum principal_kind { PRINCIPAL_ANONYMOUS, PRINCIPAL_USER };
@@ -32,9 +38,23 @@ struct principal {
     struct uuid session_id;
 };
 
-uint32_t role_scopes(enum role role);
+/* The kinds, as the database and the tokens spell them. */
 const char *role_name(enum role role);
 bool role_parse(struct slice name, enum role *role);
+
+/* SQL: the name of a user's role: of the staff role, or of the kind. */
+#define USER_ROLE_NAME "CASE WHEN role = 'staff' THEN COALESCE(staff_role, 'staff') ELSE role END"
+
+/* "catalogue:write". */
+const char *scope_name(enum scope scope);
+bool scope_parse(struct slice name, enum scope *scope);
+/* Every scope there is. */
+uint32_t scopes_all(void);
+/* The scopes of a list of names with a space between them; "*" is all of them. A name of a newer version
+ * grants nothing here. */
+uint32_t scopes_parse(struct slice names);
+/* The names, in the order of the table, with a space between them. */
+struct slice scopes_format(struct arena *arena, uint32_t scopes);
 
 static inline bool principal_is_user(const struct principal *principal)
 {
@@ -44,7 +64,7 @@ static inline bool principal_has(const struct principal *principal, enum scope s
 {
     return (principal->scopes & (uint32_t)scope) == (uint32_t)scope;
 }
-/* Staff or admin: anyone with a scope at all. */
+/* Anyone with a scope at all. */
 static inline bool principal_is_staff(const struct principal *principal)
 {
     return principal->scopes != 0;

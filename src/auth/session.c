@@ -59,11 +59,13 @@ DB_STATEMENT(SESSIONS_REVOKE_OF_USER) = {
     .params = {DB_UUID, DB_UUID, DB_TIME},
 };
 DB_STATEMENT(SESSION_CHECK) = {
-    .sql =
-        "SELECT u.role, u.id, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 "
-        "AND s.revoked_at IS NULL AND s.expires_at > $2 AND u.status = 'active' AND u.deleted_at IS NULL",
+    .sql = "SELECT u.role, u.id, s.expires_at, " USER_ROLE_NAME
+           ", r.scopes, u.second_factor_at FROM sessions s"
+           " JOIN users u ON u.id = s.user_id LEFT JOIN roles r ON r.name = " USER_ROLE_NAME
+           " WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND u.status = 'active'"
+           " AND u.deleted_at IS NULL",
     .params = {DB_UUID, DB_TIME},
-    .columns = {DB_TEXT, DB_UUID, DB_TIME},
+    .columns = {DB_TEXT, DB_UUID, DB_TIME, DB_TEXT, DB_TEXT, DB_TIME},
 };
 DB_STATEMENT(TOKENS_PURGE) = {
     .sql = "DELETE FROM refresh_tokens WHERE token_hash IN "
@@ -270,33 +272,32 @@ enum db_result sessions_revoke_of_user(struct db *db, struct uuid user_id, struc
     return db_run(db, &SESSIONS_REVOKE_OF_USER, DB_ARGS(db_uuid(user_id), db_uuid(keep), db_time(now_ms)));
 }
 
-/* What a session is good for, as of now. */
-struct standing {
-    struct uuid user_id;
-    int64_t expires_at_ms;
-    enum role role;
-};
+static bool role_name_take(struct session_standing *standing, struct slice name)
+{
+    if (name.len > ROLE_BYTES_MAX)
+        return false;
+    memcpy(standing->role_name, name.ptr, name.len);
+    standing->role_name[name.len] = '\0';
+    return true;
+}
 
-static enum db_result standing_read(struct db *db, struct uuid session_id, int64_t now_ms,
-                                    struct standing *standing)
+enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms,
+                             struct session_standing *standing)
 {
     struct db_rows *rows = db_query(db, &SESSION_CHECK, DB_ARGS(db_uuid(session_id), db_time(now_ms)));
     enum db_result result = db_next(rows);
     if (result != DB_ROW)
         return result;
-    *standing = (struct standing){.user_id = db_get_uuid(rows, 1), .expires_at_ms = db_get_time(rows, 2)};
-    bool known = role_parse(db_get_text(rows, 0), &standing->role);
+    *standing = (struct session_standing){
+        .user_id = db_get_uuid(rows, 1),
+        .expires_at_ms = db_get_time(rows, 2),
+        .scopes = scopes_parse(db_get_text(rows, 4)), /* none where there is no such role */
+        .has_second_factor = !db_is_null(rows, 5),
+    };
+    bool known =
+        role_parse(db_get_text(rows, 0), &standing->role) && role_name_take(standing, db_get_text(rows, 3));
     db_close(rows);
     return known ? DB_ROW : DB_DONE; /* a role of a newer version grants nothing here */
-}
-
-enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms, enum role *role)
-{
-    struct standing standing;
-    enum db_result result = standing_read(db, session_id, now_ms, &standing);
-    if (result == DB_ROW)
-        *role = standing.role;
-    return result;
 }
 
 /* ---- the same, remembered ---- */
@@ -308,55 +309,67 @@ static struct slice id_text(struct arena *arena, const char *kind, struct uuid i
     return arena_format(arena, "%s:%.*s", kind, UUID_TEXT_LEN, text);
 }
 
-/* "role user-id expiry": other versions of souk read it too. */
-static struct slice standing_pack(struct arena *arena, const struct standing *standing)
+/* "role user-id expiry scopes has-second-factor role's-name". Another version of souk that finds it takes it
+ * for none, and asks the database. */
+static struct slice standing_pack(struct arena *arena, const struct session_standing *standing)
 {
     char user[UUID_TEXT_LEN];
     uuid_format(standing->user_id, user);
-    return arena_format(arena, "%s %.*s %lld", role_name(standing->role), UUID_TEXT_LEN, user,
-                        (long long)standing->expires_at_ms);
+    return arena_format(arena, "%s %.*s %lld %lld %d %s", role_name(standing->role), UUID_TEXT_LEN, user,
+                        (long long)standing->expires_at_ms, (long long)standing->scopes,
+                        standing->has_second_factor ? 1 : 0, standing->role_name);
 }
 
-static bool standing_unpack(struct slice packed, struct standing *standing)
+static bool next_number(struct slice *packed, long long *number)
+{
+    struct slice text;
+    return slice_split(packed, ' ', &text) && slice_to_int64(text, number);
+}
+
+static bool standing_unpack(struct slice packed, struct session_standing *standing)
 {
     struct slice role, user;
-    long long expires_at_ms;
-    if (!slice_split(&packed, ' ', &role) || !slice_split(&packed, ' ', &user) || slice_is_absent(packed) ||
+    long long expires_at_ms, scopes, has_second_factor;
+    if (!slice_split(&packed, ' ', &role) || !slice_split(&packed, ' ', &user) ||
+        !next_number(&packed, &expires_at_ms) || !next_number(&packed, &scopes) ||
+        !next_number(&packed, &has_second_factor) || slice_is_absent(packed) ||
         !role_parse(role, &standing->role) || !uuid_parse(user, &standing->user_id) ||
-        !slice_to_int64(packed, &expires_at_ms))
+        !role_name_take(standing, packed))
         return false;
     standing->expires_at_ms = expires_at_ms;
+    standing->scopes = (uint32_t)scopes & scopes_all();
+    standing->has_second_factor = has_second_factor != 0;
     return true;
 }
 
 static void standing_put(struct cache *cache, struct arena *arena, struct cache_ticket ticket,
-                         struct slice key, const struct standing *standing, int64_t now_ms)
+                         struct slice key, const struct session_standing *standing, int64_t now_ms)
 {
     int64_t seconds = (standing->expires_at_ms - now_ms) / 1000;
-    const struct slice tags[] = {key, id_text(arena, "user", standing->user_id)};
+    const struct slice tags[] = {key, id_text(arena, "user", standing->user_id),
+                                 arena_format(arena, "role:%s", standing->role_name)};
     cache_put(cache, ticket, key, standing_pack(arena, standing), tags, COUNT_OF(tags),
               seconds < SESSION_CACHE_SECONDS ? seconds : SESSION_CACHE_SECONDS);
 }
 
 enum db_result session_check_cached(struct cache *cache, struct db *db, struct arena *arena,
-                                    const struct principal *principal, int64_t now_ms, enum role *role)
+                                    const struct principal *principal, int64_t now_ms,
+                                    struct session_standing *standing)
 {
     struct slice key = id_text(arena, "session", principal->session_id); /* and its own tag */
     struct slice packed;
-    struct standing standing;
     struct cache_ticket ticket;
     int64_t age_s;
     enum db_result result = DB_ROW;
     bool is_found = cache_get_shared(cache, key, arena, &packed, &age_s, &ticket);
-    if (!is_found || !standing_unpack(packed, &standing) || standing.expires_at_ms <= now_ms) {
-        result = standing_read(db, principal->session_id, now_ms, &standing);
+    if (!is_found || !standing_unpack(packed, standing) || standing->expires_at_ms <= now_ms) {
+        result = session_check(db, principal->session_id, now_ms, standing);
         if (result == DB_ROW && !is_found) /* what lived longer than it should is about to go by itself */
-            standing_put(cache, arena, ticket, key, &standing, now_ms);
+            standing_put(cache, arena, ticket, key, standing, now_ms);
     }
     if (result != DB_ROW)
         return result;
-    *role = standing.role;
-    return uuid_equals(standing.user_id, principal->user_id) ? DB_ROW : DB_DONE;
+    return uuid_equals(standing->user_id, principal->user_id) ? DB_ROW : DB_DONE;
 }
 
 enum db_result sessions_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted)

@@ -14,6 +14,8 @@
 #include "data/cache.h"
 #include "data/db.h"
 
+/* Longest name of a role; as the contract has it. */
+#define ROLE_BYTES_MAX 40
 #define SESSION_GRACE_MS 10000
 /* Then the password is asked again, however busy the session. */
 #define SESSION_AGE_SECONDS_MAX (INT64_C(90) * 24 * 3600)
@@ -54,17 +56,29 @@ enum db_result session_revoke(struct db *db, struct uuid session_id, int64_t now
  */
 enum db_result sessions_revoke_of_user(struct db *db, struct uuid user_id, struct uuid keep, int64_t now_ms);
 
-/* Whether the access tokens of this session are still good, and the user's role as it is now. A point read;
- * asked by the gateway for every authenticated request. DB_ROW good, DB_DONE revoked or gone, DB_ERROR. */
-enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms, enum role *role);
+/* What a session is good for, as of now. */
+struct session_standing {
+    struct uuid user_id;
+    int64_t expires_at_ms;
+    enum role role;
+    uint32_t scopes;                    /* bits of enum scope, of the role as it is now */
+    char role_name[ROLE_BYTES_MAX + 1]; /* "support" */
+    bool has_second_factor;             /* log-ins of this account ask for a code */
+};
+
+/* Whether the access tokens of this session are still good, and what its user may do now. A point read; asked
+ * by the gateway for every authenticated request. DB_ROW good, DB_DONE revoked or gone, DB_ERROR. */
+enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_ms,
+                             struct session_standing *standing);
 
 /* The same where the database is on another machine: remembered for up to SESSION_CACHE_SECONDS, never past
- * the session's end, under the tags session:ID and user:ID. Whoever revokes a session, or changes what its
- * user may do, drops them. Should a server die between such a commit and its drop, an access token stays good
- * until it expires by itself; the refresh, which always asks the database, is refused. May wait for Redis.
- * Also DB_DONE when the session is not this user's. */
+ * the session's end, under the tags session:ID, user:ID and role:NAME. Whoever revokes a session, or changes
+ * what its user or a role may do, drops them. Should a server die between such a commit and its drop, an
+ * access token stays good until it expires by itself; the refresh, which always asks the database, is
+ * refused. May wait for Redis. Also DB_DONE when the session is not this user's. */
 enum db_result session_check_cached(struct cache *cache, struct db *db, struct arena *arena,
-                                    const struct principal *principal, int64_t now_ms, enum role *role);
+                                    const struct principal *principal, int64_t now_ms,
+                                    struct session_standing *standing);
 
 /* Deletes up to `limit` expired refresh tokens and sessions; *deleted counts. For the purge job. (A revoked
  * session stays until it would have expired: its tokens are remembered that long.) */

@@ -167,7 +167,6 @@ static bool claims_read(const json_t *claims, struct verified_token *verified)
         return false;
     if (expires_s <= issued_s || expires_s - issued_s > TOKEN_LIFETIME_SECONDS_MAX)
         return false;
-    principal->scopes = role_scopes(principal->role);
     verified->not_before_ms =
         (not_before_s > issued_s ? not_before_s : issued_s) * 1000 - TOKEN_CLOCK_SKEW_MS;
     verified->expires_at_ms = expires_s * 1000;

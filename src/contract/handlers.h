@@ -115,6 +115,16 @@ enum http_status user_get(struct request *request, struct response *response);
 enum http_status user_update(struct request *request, struct response *response);
 /* DELETE /users/{id} */
 enum http_status user_delete(struct request *request, struct response *response);
+/* GET /roles */
+enum http_status roles_list(struct request *request, struct response *response);
+/* POST /roles */
+enum http_status role_create(struct request *request, struct response *response);
+/* GET /roles/{name} */
+enum http_status role_get(struct request *request, struct response *response);
+/* PATCH /roles/{name} */
+enum http_status role_update(struct request *request, struct response *response);
+/* DELETE /roles/{name} */
+enum http_status role_delete(struct request *request, struct response *response);
 /* GET /settings */
 enum http_status settings_get(struct request *request, struct response *response);
 /* PATCH /settings */

@@ -185,12 +185,20 @@ bool fulfillment_status_parse(struct slice name, enum fulfillment_status *value)
     return true;
 }
 
-static const struct enumeration_value role_values[] = {
-    {"customer", ROLE_CUSTOMER},
-    {"staff", ROLE_STAFF},
-    {"admin", ROLE_ADMIN},
+static const struct enumeration_value scope_values[] = {
+    {"catalogue:write", SCOPE_CATALOGUE_WRITE},
+    {"inventory:write", SCOPE_INVENTORY_WRITE},
+    {"orders:read", SCOPE_ORDERS_READ},
+    {"orders:write", SCOPE_ORDERS_WRITE},
+    {"customers:read", SCOPE_CUSTOMERS_READ},
+    {"customers:write", SCOPE_CUSTOMERS_WRITE},
+    {"settings:read", SCOPE_SETTINGS_READ},
+    {"settings:write", SCOPE_SETTINGS_WRITE},
+    {"staff:read", SCOPE_STAFF_READ},
+    {"staff:write", SCOPE_STAFF_WRITE},
+    {"audit:read", SCOPE_AUDIT_READ},
 };
-static const struct enumeration_rule role_rule = {role_values, COUNT_OF(role_values)};
+static const struct enumeration_rule scope_rule = {scope_values, COUNT_OF(scope_values)};
 
 static const struct enumeration_value user_status_values[] = {
     {"active", USER_STATUS_ACTIVE},
@@ -1698,8 +1706,8 @@ static const struct field_rule users_list_query_fields[] = {
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(200),
      .offset = offsetof(struct users_list_input, q), .has_offset = offsetof(struct users_list_input, has_q)},
     {.name = "role",
-     .kind = FIELD_ENUM, .enumeration = &role_rule, .offset = offsetof(struct users_list_input, role),
-     .has_offset = offsetof(struct users_list_input, has_role)},
+     .kind = FIELD_TEXT, .format = TEXT_SLUG, .minimum = INT64_C(1), .maximum = INT64_C(40),
+     .offset = offsetof(struct users_list_input, role), .has_offset = offsetof(struct users_list_input, has_role)},
     {.name = "sort",
      .kind = FIELD_ENUM, .enumeration = &users_list_sort_rule, .has_default = true,
      .default_value = USERS_LIST_SORT_CREATED_AT_DESC, .offset = offsetof(struct users_list_input, sort),
@@ -1952,8 +1960,8 @@ static const struct field_rule user_update_path_fields[] = {
 
 static const struct field_rule user_update_body_fields[] = {
     {.name = "role",
-     .kind = FIELD_ENUM, .enumeration = &role_rule, .offset = offsetof(struct user_update_input, role),
-     .has_offset = offsetof(struct user_update_input, has_role)},
+     .kind = FIELD_TEXT, .format = TEXT_SLUG, .minimum = INT64_C(1), .maximum = INT64_C(40),
+     .offset = offsetof(struct user_update_input, role), .has_offset = offsetof(struct user_update_input, has_role)},
     {.name = "status",
      .kind = FIELD_ENUM, .enumeration = &user_status_rule, .offset = offsetof(struct user_update_input, status),
      .has_offset = offsetof(struct user_update_input, has_status)},
@@ -1983,6 +1991,92 @@ static const struct field_rule user_delete_path_fields[] = {
 const struct input_rule user_delete_input_rule = {
     .size = sizeof(struct user_delete_input),
     .path = user_delete_path_fields, .path_count = COUNT_OF(user_delete_path_fields),
+};
+
+static const struct field_rule roles_list_query_fields[] = {
+    {.name = "limit",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(100), .has_default = true,
+     .default_value = INT64_C(20), .offset = offsetof(struct roles_list_input, limit),
+     .has_offset = offsetof(struct roles_list_input, has_limit)},
+    {.name = "cursor",
+     .kind = FIELD_TEXT, .format = TEXT_CURSOR, .minimum = INT64_C(1), .maximum = INT64_C(512),
+     .offset = offsetof(struct roles_list_input, cursor),
+     .has_offset = offsetof(struct roles_list_input, has_cursor)},
+};
+
+const struct input_rule roles_list_input_rule = {
+    .size = sizeof(struct roles_list_input),
+    .query = roles_list_query_fields, .query_count = COUNT_OF(roles_list_query_fields),
+};
+
+static const struct field_rule role_create_body_scopes_item = {.kind = FIELD_ENUM, .enumeration = &scope_rule};
+
+static const struct field_rule role_create_body_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_SLUG, .minimum = INT64_C(1), .maximum = INT64_C(40), .is_required = true,
+     .offset = offsetof(struct role_create_input, name)},
+    {.name = "description",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .maximum = INT64_C(200),
+     .offset = offsetof(struct role_create_input, description),
+     .has_offset = offsetof(struct role_create_input, has_description)},
+    {.name = "scopes",
+     .kind = FIELD_ARRAY, .minimum = INT64_C(1), .maximum = INT64_C(32), .item = &role_create_body_scopes_item,
+     .item_size = sizeof(enum scope), .is_unique = true, .is_required = true,
+     .offset = offsetof(struct role_create_input, scopes)},
+};
+
+static const struct object_rule role_create_body_rule = {.fields = role_create_body_fields, .count = COUNT_OF(role_create_body_fields)};
+
+const struct input_rule role_create_input_rule = {
+    .size = sizeof(struct role_create_input),
+    .body = &role_create_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule role_get_path_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_SLUG, .minimum = INT64_C(1), .maximum = INT64_C(40), .is_required = true,
+     .offset = offsetof(struct role_get_input, name)},
+};
+
+const struct input_rule role_get_input_rule = {
+    .size = sizeof(struct role_get_input),
+    .path = role_get_path_fields, .path_count = COUNT_OF(role_get_path_fields),
+};
+
+static const struct field_rule role_update_path_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_SLUG, .minimum = INT64_C(1), .maximum = INT64_C(40), .is_required = true,
+     .offset = offsetof(struct role_update_input, name)},
+};
+
+static const struct field_rule role_update_body_fields[] = {
+    {.name = "description",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .maximum = INT64_C(200),
+     .offset = offsetof(struct role_update_input, description),
+     .has_offset = offsetof(struct role_update_input, has_description)},
+    {.name = "scopes",
+     .kind = FIELD_ARRAY, .minimum = INT64_C(1), .maximum = INT64_C(32), .item = &role_create_body_scopes_item,
+     .item_size = sizeof(enum scope), .is_unique = true, .offset = offsetof(struct role_update_input, scopes),
+     .has_offset = offsetof(struct role_update_input, has_scopes)},
+};
+
+static const struct object_rule role_update_body_rule = {.fields = role_update_body_fields, .count = COUNT_OF(role_update_body_fields)};
+
+const struct input_rule role_update_input_rule = {
+    .size = sizeof(struct role_update_input),
+    .path = role_update_path_fields, .path_count = COUNT_OF(role_update_path_fields),
+    .body = &role_update_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule role_delete_path_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_SLUG, .minimum = INT64_C(1), .maximum = INT64_C(40), .is_required = true,
+     .offset = offsetof(struct role_delete_input, name)},
+};
+
+const struct input_rule role_delete_input_rule = {
+    .size = sizeof(struct role_delete_input),
+    .path = role_delete_path_fields, .path_count = COUNT_OF(role_delete_path_fields),
 };
 
 const struct input_rule settings_get_input_rule = {

@@ -100,6 +100,12 @@ enum fulfillment_status {
 const char *fulfillment_status_name(enum fulfillment_status value);
 bool fulfillment_status_parse(struct slice name, enum fulfillment_status *value);
 
+
+struct scope_list {
+    const enum scope *items;
+    size_t count;
+};
+
 /* `disabled`: cannot log in. */
 enum user_status {
     USER_STATUS_ACTIVE, /* active */
@@ -876,7 +882,7 @@ struct users_list_input {
     /* query */
     struct slice q;
     bool has_q;
-    enum role role;
+    struct slice role;
     bool has_role;
     enum users_list_sort sort;
     bool has_sort;
@@ -1010,7 +1016,7 @@ struct user_update_input {
     /* path */
     struct uuid id;
     /* body */
-    enum role role;
+    struct slice role;
     bool has_role;
     enum user_status status;
     bool has_status;
@@ -1024,6 +1030,47 @@ struct user_update_input {
 struct user_delete_input {
     /* path */
     struct uuid id;
+};
+
+/* GET /roles: List staff roles */
+struct roles_list_input {
+    /* query */
+    int64_t limit;
+    bool has_limit;
+    struct slice cursor;
+    bool has_cursor;
+};
+
+/* POST /roles: Make a staff role */
+struct role_create_input {
+    /* body */
+    struct slice name;
+    struct slice description;
+    bool has_description;
+    struct scope_list scopes;
+};
+
+/* GET /roles/{name}: Read a staff role */
+struct role_get_input {
+    /* path */
+    struct slice name;
+};
+
+/* PATCH /roles/{name}: Change a staff role */
+struct role_update_input {
+    /* path */
+    struct slice name;
+    /* body */
+    struct slice description;
+    bool has_description;
+    struct scope_list scopes;
+    bool has_scopes;
+};
+
+/* DELETE /roles/{name}: Delete a staff role */
+struct role_delete_input {
+    /* path */
+    struct slice name;
 };
 
 /* PATCH /settings: Change the settings */
@@ -1120,6 +1167,11 @@ extern const struct input_rule address_delete_input_rule;
 extern const struct input_rule user_get_input_rule;
 extern const struct input_rule user_update_input_rule;
 extern const struct input_rule user_delete_input_rule;
+extern const struct input_rule roles_list_input_rule;
+extern const struct input_rule role_create_input_rule;
+extern const struct input_rule role_get_input_rule;
+extern const struct input_rule role_update_input_rule;
+extern const struct input_rule role_delete_input_rule;
 extern const struct input_rule settings_get_input_rule;
 extern const struct input_rule settings_update_input_rule;
 extern const struct input_rule health_live_input_rule;

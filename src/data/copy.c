@@ -72,9 +72,19 @@ DB_STATEMENT(SETTINGS_EDITED) = {
     .columns = {DB_INT},
 };
 
-/* The row that a migration put there gives way to the shop's own. */
+/* The rows that a migration put there give way to the shop's own. */
 DB_STATEMENT(SETTINGS_DELETE) = {
     .sql = "DELETE FROM shop_settings WHERE id = 1",
+};
+
+DB_STATEMENT(ROLES_EDITED) = {
+    .sql = "SELECT COUNT(*) FROM roles WHERE version <> 1 OR created_at > $1",
+    .params = {DB_TIME},
+    .columns = {DB_INT},
+};
+
+DB_STATEMENT(ROLES_DELETE) = {
+    .sql = "DELETE FROM roles",
 };
 
 enum db_result copy_is_unfinished(struct store *store, bool *is_unfinished)
@@ -105,7 +115,20 @@ static enum db_result set_mark(struct db *db, void *arg)
 {
     const struct slice *source = arg;
     enum db_result result = db_run(db, &MARK_INSERT, DB_ARGS(db_text(*source), db_time(clock_now_ms())));
-    return result == DB_DONE ? db_run(db, &SETTINGS_DELETE, DB_NO_ARGS) : result;
+    if (result == DB_DONE)
+        result = db_run(db, &SETTINGS_DELETE, DB_NO_ARGS);
+    return result == DB_DONE ? db_run(db, &ROLES_DELETE, DB_NO_ARGS) : result;
+}
+
+/* How many rows a table of the target has that no migration put there. */
+static enum db_result rows_of_its_own(const struct copy_job *job, struct db *db,
+                                      const struct copy_table *table, int64_t *rows)
+{
+    if (strcmp(table->name, "shop_settings") == 0)
+        return db_one_int(db, &SETTINGS_EDITED, DB_NO_ARGS, rows);
+    if (strcmp(table->name, "roles") == 0)
+        return db_one_int(db, &ROLES_EDITED, DB_ARGS(db_time(0)), rows);
+    return copy_count(db, table, rows, job->arena);
 }
 
 /* Whether the target holds nothing but what migrations put there. */
@@ -114,10 +137,7 @@ static enum copy_result check_empty(const struct copy_job *job, struct db *db)
     int64_t rows;
     for (size_t i = 0; i < copy_table_count; i++) {
         const struct copy_table *table = &copy_tables[i];
-        bool has_settings = strcmp(table->name, "shop_settings") == 0;
-        enum db_result result = has_settings ? db_one_int(db, &SETTINGS_EDITED, DB_NO_ARGS, &rows)
-                                             : copy_count(db, table, &rows, job->arena);
-        if (result != DB_ROW)
+        if (rows_of_its_own(job, db, table, &rows) != DB_ROW)
             return failed(job, "TO cannot be read; the log says why");
         if (rows > 0) {
             *job->complaint = arena_format(

@@ -23,6 +23,8 @@ static const struct copy_column USERS[] = {
     {"updated_at", DB_TIME},
     {"last_login_at", DB_TIME},
     {"deleted_at", DB_TIME},
+    {"staff_role", DB_TEXT},
+    {"second_factor_at", DB_TIME},
 };
 
 static const struct copy_column ADDRESSES[] = {
@@ -51,8 +53,9 @@ static const struct copy_column SIGNING_KEYS[] = {
 };
 
 static const struct copy_column SESSIONS[] = {
-    {"id", DB_UUID},           {"user_id", DB_UUID},    {"is_cookie", DB_BOOL},  {"created_at", DB_TIME},
-    {"last_used_at", DB_TIME}, {"expires_at", DB_TIME}, {"revoked_at", DB_TIME},
+    {"id", DB_UUID},         {"user_id", DB_UUID},      {"is_cookie", DB_BOOL},
+    {"created_at", DB_TIME}, {"last_used_at", DB_TIME}, {"expires_at", DB_TIME},
+    {"revoked_at", DB_TIME}, {"address", DB_TEXT},      {"user_agent", DB_TEXT},
 };
 
 static const struct copy_column REFRESH_TOKENS[] = {
@@ -233,13 +236,48 @@ static const struct copy_column SHOP_SETTINGS[] = {
 };
 
 static const struct copy_column IDEMPOTENCY_RECORDS[] = {
-    {"scope", DB_BLOB}, {"body_hash", DB_BLOB}, {"status", DB_INT},
-    {"body", DB_TEXT},  {"order_id", DB_UUID},  {"created_at", DB_TIME},
+    {"scope", DB_BLOB},    {"body_hash", DB_BLOB},  {"status", DB_INT},      {"body", DB_TEXT},
+    {"order_id", DB_UUID}, {"created_at", DB_TIME}, {"subject_id", DB_UUID},
 };
 
 static const struct copy_column OUTBOX[] = {
     {"id", DB_INT},      {"topic", DB_TEXT},   {"payload", DB_JSON},      {"created_at", DB_TIME},
     {"due_at", DB_TIME}, {"attempts", DB_INT}, {"delivered_at", DB_TIME}, {"last_error", DB_TEXT},
+};
+
+static const struct copy_column ROLES[] = {
+    {"name", DB_TEXT},   {"description", DB_TEXT}, {"scopes", DB_TEXT},     {"is_built_in", DB_BOOL},
+    {"version", DB_INT}, {"created_at", DB_TIME},  {"updated_at", DB_TIME},
+};
+
+static const struct copy_column AUDIT_LOG[] = {
+    {"id", DB_UUID},          {"created_at", DB_TIME},    {"actor_kind", DB_TEXT},  {"actor_id", DB_UUID},
+    {"operation", DB_TEXT},   {"resource_kind", DB_TEXT}, {"resource_id", DB_TEXT}, {"state_before", DB_JSON},
+    {"state_after", DB_JSON}, {"address", DB_TEXT},       {"user_agent", DB_TEXT},  {"request_id", DB_TEXT},
+};
+
+static const struct copy_column ATTEMPT_COUNTERS[] = {
+    {"key", DB_BLOB},
+    {"count", DB_INT},
+    {"window_ends_at", DB_TIME},
+};
+
+static const struct copy_column SECOND_FACTORS[] = {
+    {"user_id", DB_UUID},    {"sealed_secret", DB_BLOB}, {"last_step", DB_INT},
+    {"created_at", DB_TIME}, {"confirmed_at", DB_TIME},
+};
+
+static const struct copy_column RECOVERY_CODES[] = {
+    {"user_id", DB_UUID},
+    {"code_hash", DB_BLOB},
+    {"created_at", DB_TIME},
+    {"used_at", DB_TIME},
+};
+
+static const struct copy_column LOGIN_CHALLENGES[] = {
+    {"token_hash", DB_BLOB}, {"user_id", DB_UUID},    {"password_hash", DB_TEXT},
+    {"is_cookie", DB_BOOL},  {"cart_id", DB_UUID},    {"attempts", DB_INT},
+    {"created_at", DB_TIME}, {"expires_at", DB_TIME}, {"used_at", DB_TIME},
 };
 
 /* clang-format on */
@@ -276,6 +314,12 @@ const struct copy_table copy_tables[] = {
     TABLE("shop_settings", SHOP_SETTINGS, 1, 1000, false),
     TABLE("idempotency_records", IDEMPOTENCY_RECORDS, 1, 1000, false),
     TABLE("outbox", OUTBOX, 1, 1000, false),
+    TABLE("roles", ROLES, 1, 1000, false),
+    TABLE("audit_log", AUDIT_LOG, 1, 100, false),
+    TABLE("attempt_counters", ATTEMPT_COUNTERS, 1, 1000, false),
+    TABLE("second_factors", SECOND_FACTORS, 1, 1000, false),
+    TABLE("recovery_codes", RECOVERY_CODES, 2, 1000, false),
+    TABLE("login_challenges", LOGIN_CHALLENGES, 1, 1000, false),
 };
 
 const size_t copy_table_count = COUNT_OF(copy_tables);

@@ -267,7 +267,8 @@ static enum http_status answer_unauthenticated(struct exchange *x, bool is_bad_t
 }
 
 /* A token that is sent must be good, even where none is needed: a client that thinks it is logged in must
- * learn that it is not. The role is the one that the user has now, not the one at the token's issue. */
+ * learn that it is not. Role and scopes are the ones that the user has now, not those at the token's issue.
+ */
 static enum http_status authenticate(struct gateway *gateway, struct exchange *x)
 {
     struct slice authorization = x->headers[HEADER_AUTHORIZATION];
@@ -284,9 +285,9 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     if (token_verify(gateway->services->keys, db, x->arena, token, request->now_ms, &principal) != TOKEN_GOOD)
         return answer_unauthenticated(x, true);
     struct cache *cache = services_private_cache(gateway->services);
-    switch (cache != NULL
-                ? session_check_cached(cache, db, x->arena, &principal, request->now_ms, &principal.role)
-                : session_check(db, principal.session_id, request->now_ms, &principal.role)) {
+    struct session_standing standing;
+    switch (cache != NULL ? session_check_cached(cache, db, x->arena, &principal, request->now_ms, &standing)
+                          : session_check(db, principal.session_id, request->now_ms, &standing)) {
     case DB_ROW:
         break;
     case DB_DONE:
@@ -296,7 +297,8 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
         return problem_database(&x->response, DB_ERROR);
     }
     principal.kind = PRINCIPAL_USER;
-    principal.scopes = role_scopes(principal.role);
+    principal.role = standing.role;
+    principal.scopes = standing.scopes;
     request->principal = principal;
     return GO_ON;
 }

@@ -21,6 +21,7 @@ struct response;
     X(PRODUCT_NOT_FOUND, 404, "There is no such product")                                                    \
     X(VARIANT_NOT_FOUND, 404, "There is no such variant")                                                    \
     X(USER_NOT_FOUND, 404, "There is no such user")                                                          \
+    X(ROLE_NOT_FOUND, 404, "There is no such role")                                                          \
     X(ADDRESS_NOT_FOUND, 404, "There is no such address")                                                    \
     X(CART_NOT_FOUND, 404, "There is no such cart")                                                          \
     X(CART_ITEM_NOT_FOUND, 404, "There is no such item in the cart")                                         \
@@ -36,6 +37,9 @@ struct response;
     X(CATEGORY_CYCLE, 409, "A category cannot stand below itself")                                           \
     X(LAST_VARIANT, 409, "A product keeps at least one variant")                                             \
     X(LAST_ADMIN, 409, "The last administrator cannot be removed")                                           \
+    X(ROLE_EXISTS, 409, "The name is taken by another role")                                                 \
+    X(ROLE_IN_USE, 409, "Accounts have this role")                                                           \
+    X(ROLE_BUILT_IN, 409, "The role came with souk")                                                         \
     X(OUT_OF_STOCK, 409, "Not enough stock")                                                                 \
     X(PRODUCT_UNAVAILABLE, 409, "The product is not for sale")                                               \
     X(CART_CONVERTED, 409, "The cart has become an order")                                                   \

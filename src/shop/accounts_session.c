@@ -71,7 +71,9 @@ enum db_result session_answer_read(struct request *request, struct db *db, struc
     struct json_writer json;
     buf_init(&text, request->arena);
     json_init(&json, &text);
-    enum db_result result = session_check(db, answer->grant.session_id, request->now_ms, &answer->role);
+    struct session_standing standing;
+    enum db_result result = session_check(db, answer->grant.session_id, request->now_ms, &standing);
+    answer->role = standing.role;
     if (result == DB_ROW)
         result = user_write(&json, db, answer->grant.user_id, NULL);
     if (result != DB_ROW)
@@ -87,7 +89,6 @@ enum http_status session_answer_write(struct request *request, struct response *
     const struct principal principal = {
         .kind = PRINCIPAL_USER,
         .role = answer->role,
-        .scopes = role_scopes(answer->role),
         .user_id = answer->grant.user_id,
         .session_id = answer->grant.session_id,
     };

@@ -9,6 +9,7 @@
 #include "contract/handlers.h"
 #include "http/page.h"
 #include "shop/names.h"
+#include "shop/roles.h"
 
 /* ---- making one ---- */
 
@@ -33,10 +34,11 @@ bool user_email_is_placeholder(struct slice email)
 DB_STATEMENT(USER_INSERT) = {
     .sql =
         "INSERT INTO users (id, email, email_folded, password_hash, first_name, last_name, name_sort, role,"
-        " email_verified_at, created_at, updated_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
+        " staff_role, email_verified_at, created_at, updated_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $11, $9, $10, $10)"
         " ON CONFLICT (email_folded) WHERE deleted_at IS NULL DO NOTHING",
-    .params = {DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TIME, DB_TIME},
+    .params = {DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TIME, DB_TIME,
+               DB_TEXT},
 };
 
 static struct slice or_empty(struct slice text)
@@ -54,13 +56,15 @@ enum db_result user_insert(struct db *db, struct arena *arena, const struct new_
                              db_text(or_empty(user->last_name)),
                              db_text(user_name_sort(arena, user->first_name, user->last_name)),
                              db_text(slice_from(role_name(user->role))),
-                             db_if(user->is_email_verified, db_time(now_ms)), db_time(now_ms)));
+                             db_if(user->is_email_verified, db_time(now_ms)), db_time(now_ms),
+                             db_text(user->staff_role)));
 }
 
 /* ---- showing one ---- */
 
 #define USER_COLUMNS                                                                                         \
-    "id, email, first_name, last_name, phone, role, status, email_verified_at, preferences, created_at,"     \
+    "id, email, first_name, last_name, phone, " USER_ROLE_NAME                                               \
+    ", status, email_verified_at, preferences, created_at,"                                                  \
     " updated_at, last_login_at, version, name_sort"
 #define USER_COLUMN_TYPES                                                                                    \
     DB_UUID, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TIME, DB_JSON, DB_TIME, DB_TIME,       \
@@ -174,15 +178,27 @@ static void search_add(struct db_built *built, struct arena *arena, struct slice
     }
 }
 
+/* By the kind first, as the index on them says it; then by the name, where it may be another's of that kind.
+ */
+static void role_filter_add(struct db_built *built, struct slice name)
+{
+    enum role kind = ROLE_STAFF;
+    if (role_parse(name, &kind) && kind == ROLE_CUSTOMER) {
+        db_built_add(built, SQL(" AND role = 'customer'"), DB_NO_ARGS);
+        return;
+    }
+    db_built_add(built, SQL(" AND role = $? AND role <> 'customer'"),
+                 DB_ARGS(db_text(slice_from(role_name(kind)))));
+    if (kind == ROLE_STAFF)
+        db_built_add(built, SQL(" AND COALESCE(staff_role, 'staff') = $?"), DB_ARGS(db_text(name)));
+}
+
 static void list_filter(struct db_built *built, const struct request *request,
                         const struct users_list_input *input)
 {
     db_built_add(built, SQL(" FROM users WHERE deleted_at IS NULL"), DB_NO_ARGS);
-    if (input->has_role && input->role != ROLE_CUSTOMER) /* as the index on them says it */
-        db_built_add(built, SQL(" AND role = $? AND role <> 'customer'"),
-                     DB_ARGS(db_text(slice_from(role_name(input->role)))));
-    else if (input->has_role)
-        db_built_add(built, SQL(" AND role = 'customer'"), DB_NO_ARGS);
+    if (input->has_role)
+        role_filter_add(built, input->role);
     if (input->has_q)
         search_add(built, request->arena, input->q);
 }
@@ -275,7 +291,7 @@ enum http_status users_list(struct request *request, struct response *response)
     const struct users_list_input *input = request->input;
     struct cursor_scope scope;
     cursor_scope_init(&scope, request->operation);
-    cursor_scope_add_int(&scope, input->has_role ? (int64_t)input->role : -1);
+    cursor_scope_add(&scope, input->role);
     cursor_scope_add(&scope, input->q);
     cursor_scope_add_int(&scope, (int64_t)input->sort);
     static const enum db_type BY_NAME[] = {DB_TEXT, DB_UUID};
@@ -301,7 +317,7 @@ enum http_status users_list(struct request *request, struct response *response)
 /* What can change of an account, as it was read. */
 struct account {
     struct uuid id;
-    enum role role;
+    struct role_grant role;
     enum user_status status;
     struct slice first_name;
     struct slice last_name;
@@ -311,7 +327,7 @@ struct account {
 };
 
 DB_STATEMENT(ACCOUNT_READ) = {
-    .sql = "SELECT role, status, first_name, last_name, phone, preferences, version FROM users"
+    .sql = "SELECT " USER_ROLE_NAME ", status, first_name, last_name, phone, preferences, version FROM users"
            " WHERE id = $1 AND deleted_at IS NULL",
     .params = {DB_UUID},
     .columns = {DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_JSON, DB_INT},
@@ -325,6 +341,7 @@ static enum db_result account_read(struct db *db, struct arena *arena, struct uu
     enum db_result result = db_next(rows);
     if (result != DB_ROW)
         return result;
+    struct slice role = db_copy_text(rows, 0, arena);
     *account = (struct account){
         .id = id,
         .first_name = db_copy_text(rows, 2, arena),
@@ -333,29 +350,36 @@ static enum db_result account_read(struct db *db, struct arena *arena, struct uu
         .preferences = db_copy_text(rows, 5, arena),
         .version = db_get_int(rows, 6),
     };
-    CHECK(role_parse(db_get_text(rows, 0), &account->role)); /* as the schema's CHECKs allow */
-    CHECK(user_status_parse(db_get_text(rows, 1), &account->status));
+    CHECK(user_status_parse(db_get_text(rows, 1), &account->status)); /* as the schema's CHECK allows */
     db_close(rows);
+    result = role_find(db, role, &account->role);
+    if (result != DB_DONE)
+        return result;
+    account->role =
+        (struct role_grant){.kind = ROLE_STAFF, .name = role}; /* a role that is no more grants nothing */
     return DB_ROW;
 }
 
 DB_STATEMENT(ACCOUNT_STORE) = {
-    .sql = "UPDATE users SET role = $3, status = $4, first_name = $5, last_name = $6, name_sort = $7,"
-           " phone = $8, preferences = $9, version = version + 1, updated_at = $10"
+    .sql = "UPDATE users SET role = $3, staff_role = $11, status = $4, first_name = $5, last_name = $6,"
+           " name_sort = $7, phone = $8, preferences = $9, version = version + 1, updated_at = $10"
            " WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
-    .params = {DB_UUID, DB_INT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_JSON, DB_TIME},
+    .params = {DB_UUID, DB_INT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_JSON, DB_TIME,
+               DB_TEXT},
 };
 
 static enum db_result account_store(struct db *db, struct arena *arena, const struct account *account,
                                     int64_t now_ms)
 {
+    bool is_staff = account->role.kind == ROLE_STAFF;
     return db_change(db, &ACCOUNT_STORE,
                      DB_ARGS(db_uuid(account->id), db_int(account->version),
-                             db_text(slice_from(role_name(account->role))),
+                             db_text(slice_from(role_name(account->role.kind))),
                              db_text(slice_from(user_status_name(account->status))),
                              db_text(account->first_name), db_text(account->last_name),
                              db_text(user_name_sort(arena, account->first_name, account->last_name)),
-                             db_text(account->phone), db_json(account->preferences), db_time(now_ms)));
+                             db_text(account->phone), db_json(account->preferences), db_time(now_ms),
+                             db_if(is_staff, db_text(account->role.name))));
 }
 
 enum http_status me_update(struct request *request, struct response *response)
@@ -395,7 +419,7 @@ DB_STATEMENT(OTHER_ADMINS) = {
 
 static bool is_active_admin(const struct account *account)
 {
-    return account->role == ROLE_ADMIN && account->status == USER_STATUS_ACTIVE;
+    return account->role.kind == ROLE_ADMIN && account->status == USER_STATUS_ACTIVE;
 }
 
 /* 0 when another active admin would be left. */
@@ -412,27 +436,24 @@ static enum http_status refuse_last_admin(struct request *request, struct respon
                    "The shop keeps at least one active admin; make another first");
 }
 
-/* Whether the caller may still do this. The gateway looked before the request waited for its turn to write,
- * and an admin may have been demoted meanwhile. 0, or the refusal. */
-static enum http_status refuse_former_admin(struct request *request, struct response *response)
+/* Who changes a role, or an account of staff, has that right and all that the role in question may do. */
+static enum http_status refuse_for_role(const struct request *request, struct response *response,
+                                        const struct role_grant *role)
 {
-    enum role role;
-    enum db_result result = session_check(request->db, request->principal.session_id, request->now_ms, &role);
-    if (result == DB_DONE)
-        return problem(response, PROBLEM_UNAUTHENTICATED, "Your session has ended");
-    if (result != DB_ROW)
-        return problem_database(response, DB_ERROR);
-    if ((role_scopes(role) & (uint32_t)SCOPE_CUSTOMERS_WRITE) == 0)
-        return problem(response, PROBLEM_FORBIDDEN, "Your role does not allow this");
-    request->principal.role = role;
-    return (enum http_status)0;
+    if (role->kind == ROLE_CUSTOMER)
+        return (enum http_status)0;
+    if (!principal_has(&request->principal, SCOPE_STAFF_WRITE))
+        return problem(response, PROBLEM_FORBIDDEN, "Staff and their roles are changed with staff:write");
+    if (role->kind == ROLE_ADMIN && request->principal.role != ROLE_ADMIN)
+        return problem(response, PROBLEM_FORBIDDEN, "Only admins make or change an admin");
+    return refuse_greater_scopes(request, response, role->scopes);
 }
 
 /* The account that an administrator wants to change. 0, or the refusal. */
 static enum http_status account_for_change(struct request *request, struct response *response, struct uuid id,
                                            struct account *account)
 {
-    enum http_status refusal = refuse_former_admin(request, response);
+    enum http_status refusal = refuse_former_staff(request, response, SCOPE_CUSTOMERS_WRITE);
     if (refusal != 0)
         return refusal;
     enum db_result result = account_read(request->db, request->arena, id, account);
@@ -440,9 +461,22 @@ static enum http_status account_for_change(struct request *request, struct respo
         return not_found(response);
     if (result != DB_ROW)
         return problem_database(response, result);
-    if (account->role == ROLE_ADMIN && request->principal.role != ROLE_ADMIN)
-        return problem(response, PROBLEM_FORBIDDEN, "Only admins change an admin's account");
-    return response_precondition(response, request, account->version);
+    refusal = refuse_for_role(request, response, &account->role);
+    return refusal != 0 ? refusal : response_precondition(response, request, account->version);
+}
+
+/* The role that an account is to have. 0, or the refusal. */
+static enum http_status role_for_grant(struct request *request, struct response *response, struct slice name,
+                                       struct role_grant *role)
+{
+    if (!principal_has(&request->principal, SCOPE_STAFF_WRITE))
+        return problem(response, PROBLEM_FORBIDDEN, "Roles are granted with staff:write");
+    enum db_result result = role_find(request->db, name, role);
+    if (result == DB_DONE)
+        return problem_field(response, "role", "UNKNOWN", "must be customer or one of GET /roles");
+    if (result != DB_ROW)
+        return problem_database(response, result);
+    return refuse_for_role(request, response, role);
 }
 
 /* Whoever is logged in to the account is so no more. */
@@ -459,11 +493,11 @@ enum http_status user_update(struct request *request, struct response *response)
     enum http_status refusal = account_for_change(request, response, input->id, &account);
     if (refusal != 0)
         return refusal;
-    if (input->has_role && request->principal.role != ROLE_ADMIN)
-        return problem(response, PROBLEM_FORBIDDEN, "Only admins grant roles");
     struct account next = account;
     if (input->has_role)
-        next.role = input->role;
+        refusal = role_for_grant(request, response, input->role, &next.role);
+    if (refusal != 0)
+        return refusal;
     if (input->has_status)
         next.status = input->status;
     if (input->has_first_name)
@@ -475,7 +509,8 @@ enum http_status user_update(struct request *request, struct response *response)
     if (refusal != 0)
         return refusal;
     enum db_result result = account_store(request->db, request->arena, &next, request->now_ms);
-    if (result == DB_DONE && (next.role != account.role || next.status != account.status))
+    if (result == DB_DONE &&
+        (!slice_equals(next.role.name, account.role.name) || next.status != account.status))
         result = access_end(request, response, account.id);
     if (result != DB_DONE)
         return problem_database(response, result);

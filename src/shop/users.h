@@ -22,7 +22,8 @@ struct new_user {
     struct slice password_hash; /* absent: no password log-in */
     struct slice first_name;
     struct slice last_name;
-    enum role role; /* only the command line and admins give one */
+    enum role role;          /* only the command line and admins give one */
+    struct slice staff_role; /* of the kind staff: which; absent: the one named so */
     bool is_email_verified;
 };
 

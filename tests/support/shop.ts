@@ -51,6 +51,12 @@ export class Shop {
         return makeUser(this.server, "staff");
     }
 
+    /** An account with a staff role of its own, of just these scopes. */
+    async staffWith(...scopes: string[]): Promise<Account> {
+        const role = ok(await this.admin.client.post("/roles", { name: unique("role-"), scopes }), 201);
+        return makeUser(this.server, role.name);
+    }
+
     register(input: Record<string, unknown> = {}): Promise<Account> {
         return register(this.guest, input);
     }
@@ -99,8 +105,8 @@ export class Shop {
     }
 }
 
-async function makeUser(server: Server, role: "admin" | "staff"): Promise<Account> {
-    const email = `${unique(role)}@example.com`;
+async function makeUser(server: Server, role: string): Promise<Account> {
+    const email = `${unique(`${role}-`)}@example.com`;
     const made = await server.run(["user", "create", "--role", role, "--email", email, "--password-stdin"], { input: `${PASSWORD}\n` });
     assert.equal(made.code, 0, `souk user create: ${made.stdout}${made.stderr}`);
     const account = await logIn(new Client(server.url), email);

@@ -2,7 +2,8 @@
 import type { Contract, Method, Place, RawOperation, Souk } from "./openapi.ts";
 
 const SCOPES = new Set(
-    "catalogue:write inventory:write orders:read orders:write customers:read customers:write settings:read settings:write".split(" "),
+    ("catalogue:write inventory:write orders:read orders:write customers:read customers:write settings:read settings:write " +
+        "staff:read staff:write audit:read").split(" "),
 );
 const EXECUTIONS = ["inline", "worker", "transaction", "orchestrated", "password"];
 const BODY_BYTES_MAX = 1 << 20; // base/limits.h

@@ -30,7 +30,10 @@ import type {
     OrderNoteInput,
     OrderShipInput,
     OrderCancelInput,
+    RoleName,
     Role,
+    RoleCreateInput,
+    RoleUpdateInput,
     Session,
     RegisterInput,
     LoginInput,
@@ -458,7 +461,7 @@ export interface UsersListParameters {
     /** Words to look for in email address, first and last name. */
     q?: string | undefined;
     /** Only accounts with this role. */
-    role?: Role | undefined;
+    role?: RoleName | undefined;
     /** The order of the list; `-` means descending. */
     sort?: "createdAt" | "-createdAt" | "name" | "-name" | undefined;
     /** How many to answer at most. */
@@ -561,6 +564,47 @@ export type UserDeleteReply = object;
 export interface UserDeleteParameters {
     /** The account. */
     id: string;
+}
+
+export type RolesListReply = {
+    data: Role[];
+    pagination: Pagination;
+};
+
+export interface RolesListParameters {
+    /** How many to answer at most. */
+    limit?: number | undefined;
+    /** The `nextCursor` of the page before. It is opaque, signed, and holds for the same filters and sort only. */
+    cursor?: string | undefined;
+}
+
+export type RoleCreateReply = {
+    data: Role;
+};
+
+export type RoleGetReply = {
+    data: Role;
+};
+
+export interface RoleGetParameters {
+    /** The name of the role. */
+    name: RoleName;
+}
+
+export type RoleUpdateReply = {
+    data: Role;
+};
+
+export interface RoleUpdateParameters {
+    /** The name of the role. */
+    name: RoleName;
+}
+
+export type RoleDeleteReply = object;
+
+export interface RoleDeleteParameters {
+    /** The name of the role. */
+    name: RoleName;
 }
 
 export type SettingsGetReply = {
@@ -1086,8 +1130,8 @@ export class SoukClient {
     /**
      * Change an account.
      *
-     * Corrects a name, disables an account or grants a role. Only admins change roles, and only admins change an admin's account. A change
-     * of role or status ends the account's sessions.
+     * Corrects a name, disables an account or grants a role. Who changes a role, or an account of staff, has the scope `staff:write` and every
+     * scope of the roles in question; only admins make or change an admin. A change of role or status ends the account's sessions.
      */
     userUpdate(parameters: UserUpdateParameters, body: UserUpdateInput, options?: MatchOptions): Promise<Reply<UserUpdateReply>> {
         return this.transport.call({ method: "PATCH", path: "/users/{id}", pathValues: { id: parameters.id }, body, options });
@@ -1100,6 +1144,52 @@ export class SoukClient {
      */
     userDelete(parameters: UserDeleteParameters, options?: MatchOptions): Promise<Reply<UserDeleteReply>> {
         return this.transport.call({ method: "DELETE", path: "/users/{id}", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * List staff roles.
+     *
+     * Every staff role by name, with the scopes that it grants. There are at most 100.
+     */
+    rolesList(parameters: RolesListParameters = {}, options?: CallOptions): Promise<Reply<RolesListReply>> {
+        return this.transport.call({ method: "GET", path: "/roles", query: { limit: parameters.limit, cursor: parameters.cursor }, options });
+    }
+
+    /**
+     * Make a staff role.
+     *
+     * A named set of scopes, to be granted by `PATCH /users/{id}`. Nobody puts in a scope that they do not have.
+     */
+    roleCreate(body: RoleCreateInput, options?: IdempotentOptions): Promise<Reply<RoleCreateReply>> {
+        return this.transport.call({ method: "POST", path: "/roles", body, options });
+    }
+
+    /**
+     * Read a staff role.
+     *
+     * One role and the scopes that it grants.
+     */
+    roleGet(parameters: RoleGetParameters, options?: CallOptions): Promise<Reply<RoleGetReply>> {
+        return this.transport.call({ method: "GET", path: "/roles/{name}", pathValues: { name: parameters.name }, options });
+    }
+
+    /**
+     * Change a staff role.
+     *
+     * Holds from the next request on of everybody who has the role, on every server. Nobody adds or takes away a scope that they do not
+     * have; `admin` cannot be changed.
+     */
+    roleUpdate(parameters: RoleUpdateParameters, body: RoleUpdateInput, options?: MatchOptions): Promise<Reply<RoleUpdateReply>> {
+        return this.transport.call({ method: "PATCH", path: "/roles/{name}", pathValues: { name: parameters.name }, body, options });
+    }
+
+    /**
+     * Delete a staff role.
+     *
+     * Only a role that nobody has, and none of those that came with souk as `admin` and `staff`.
+     */
+    roleDelete(parameters: RoleDeleteParameters, options?: MatchOptions): Promise<Reply<RoleDeleteReply>> {
+        return this.transport.call({ method: "DELETE", path: "/roles/{name}", pathValues: { name: parameters.name }, options });
     }
 
     /**

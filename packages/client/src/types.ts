@@ -813,8 +813,48 @@ export interface OrderCancelInput {
     reason?: string | null;
 }
 
-/** `customer` buys. `staff` runs the shop day by day. `admin` may do everything, and grants roles. */
-export type Role = "customer" | "staff" | "admin";
+/** `customer` buys. `admin` may do everything. Every other name is a staff role: the scopes of `GET /roles`. */
+export type RoleName = string;
+
+/**
+ * What a staff role or a key may do. `staff:read` shows roles, `staff:write` makes and grants them, up to the scopes of whoever
+ * does it; `audit:read` shows who changed what.
+ */
+export type Scope = "catalogue:write" | "inventory:write" | "orders:read" | "orders:write" | "customers:read" | "customers:write" | "settings:read" | "settings:write" | "staff:read" | "staff:write" | "audit:read";
+
+/** A staff role. */
+export interface Role {
+    /** As accounts carry it. */
+    name: string;
+    /** For whom it is meant. */
+    description: string;
+    /** What it allows. */
+    scopes: Scope[];
+    /** Whether it came with souk and cannot be deleted. */
+    isBuiltIn: boolean;
+    /** When it was made; 1970 when it came with souk. */
+    createdAt: string;
+    /** When it was last changed; 1970 when never. */
+    updatedAt: string;
+}
+
+/** A new staff role. */
+export interface RoleCreateInput {
+    /** As accounts will carry it. */
+    name: RoleName;
+    /** For whom it is meant. */
+    description?: string;
+    /** What it allows; none that you do not have. */
+    scopes: Scope[];
+}
+
+/** What to change of a staff role. */
+export interface RoleUpdateInput {
+    /** For whom it is meant. */
+    description?: string;
+    /** All that it allows from now on; none that you do not have. */
+    scopes?: Scope[];
+}
 
 /** `disabled`: cannot log in. */
 export type UserStatus = "active" | "disabled";
@@ -912,8 +952,8 @@ export interface User {
     lastName: string;
     /** Phone number. */
     phone: string | null;
-    /** What it may do. */
-    role: Role;
+    /** What it may do: the name of its role. */
+    role: RoleName;
     /** Whether it can be used. */
     status: UserStatus;
     /** Whether the address was shown to be its owner's. */
@@ -942,8 +982,8 @@ export interface MeUpdateInput {
 
 /** What to change of an account. */
 export interface UserUpdateInput {
-    /** What it may do; for admins to grant. */
-    role?: Role;
+    /** What it may do: the name of a role. Needs the scope `staff:write`. */
+    role?: RoleName;
     /** Whether it can be used. */
     status?: UserStatus;
     /** First name. */

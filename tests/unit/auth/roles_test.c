@@ -30,22 +30,44 @@ static void other_names_are_refused(void **state)
     }
 }
 
-static void scopes_grow_with_the_role(void **state)
+static void scopes_go_both_ways(void **state)
 {
-    (void)state;
-    uint32_t staff = role_scopes(ROLE_STAFF), admin = role_scopes(ROLE_ADMIN);
-    assert_int_equal(role_scopes(ROLE_CUSTOMER), 0);
-    assert_int_equal(staff & admin, staff);
-    assert_int_equal(admin, (SCOPE_SETTINGS_WRITE << 1) - 1); /* all of them */
-    assert_int_equal(staff & (SCOPE_SETTINGS_WRITE | SCOPE_CUSTOMERS_WRITE), 0);
-    assert_int_equal(staff & SCOPE_ORDERS_WRITE, SCOPE_ORDERS_WRITE);
+    struct arena *arena = *state;
+    uint32_t seen = 0;
+    for (uint32_t bit = 1; (bit & scopes_all()) != 0; bit <<= 1) {
+        enum scope parsed = SCOPE_NONE;
+        assert_true(scope_parse(slice_from(scope_name((enum scope)bit)), &parsed));
+        assert_int_equal(parsed, bit);
+        assert_int_equal(scopes_parse(slice_from(scope_name((enum scope)bit))), bit);
+        seen |= bit;
+    }
+    assert_int_equal(seen, scopes_all()); /* without a hole */
+    assert_int_equal(scopes_parse(scopes_format(arena, scopes_all())), scopes_all());
+    assert_int_equal(scopes_parse(SLICE("*")), scopes_all());
+}
+
+static void lists_of_scopes(void **state)
+{
+    struct arena *arena = *state;
+    enum scope scope = SCOPE_NONE;
+    assert_int_equal(scopes_parse(SLICE_ABSENT), 0);
+    assert_int_equal(scopes_parse(SLICE("")), 0);
+    assert_int_equal(scopes_parse(SLICE("orders:read  of:tomorrow orders:write")),
+                     SCOPE_ORDERS_READ | SCOPE_ORDERS_WRITE);
+    assert_int_equal(scopes_parse(SLICE("orders:read *")), SCOPE_ORDERS_READ);
+    assert_false(scope_parse(SLICE("orders:rea"), &scope));
+    assert_false(scope_parse(SLICE("*"), &scope));
+    assert_int_equal(scope, SCOPE_NONE);
+    assert_true(slice_is(scopes_format(arena, 0), ""));
+    assert_true(slice_is(scopes_format(arena, SCOPE_ORDERS_WRITE | SCOPE_CATALOGUE_WRITE),
+                         "catalogue:write orders:write"));
 }
 
 static void principals_answer_for_their_scopes(void **state)
 {
     (void)state;
     struct principal nobody = {.kind = PRINCIPAL_ANONYMOUS};
-    struct principal staff = {.kind = PRINCIPAL_USER, .role = ROLE_STAFF, .scopes = role_scopes(ROLE_STAFF)};
+    struct principal staff = {.kind = PRINCIPAL_USER, .role = ROLE_STAFF, .scopes = SCOPE_ORDERS_READ};
     assert_false(principal_is_user(&nobody));
     assert_false(principal_is_staff(&nobody));
     assert_true(principal_has(&nobody, SCOPE_NONE));
@@ -54,13 +76,27 @@ static void principals_answer_for_their_scopes(void **state)
     assert_false(principal_has(&staff, SCOPE_SETTINGS_WRITE));
 }
 
+static int open_arena(void **state)
+{
+    static struct arena arena;
+    *state = &arena;
+    return arena_init(&arena, 1 << 20) ? 0 : -1;
+}
+
+static int close_arena(void **state)
+{
+    arena_release(*state);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(other_names_are_refused),
-        cmocka_unit_test(scopes_grow_with_the_role),
+        cmocka_unit_test(scopes_go_both_ways),
+        cmocka_unit_test(lists_of_scopes),
         cmocka_unit_test(principals_answer_for_their_scopes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_arena, close_arena);
 }

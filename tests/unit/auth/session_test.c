@@ -132,8 +132,8 @@ static void end_session(struct fixture *fixture, struct uuid session_id, int64_t
 
 static bool is_good(struct fixture *fixture, struct uuid session_id, int64_t now_ms)
 {
-    enum role role;
-    enum db_result result = session_check(fixture->db, session_id, now_ms, &role);
+    struct session_standing standing;
+    enum db_result result = session_check(fixture->db, session_id, now_ms, &standing);
     assert_true(result == DB_ROW || result == DB_DONE);
     return result == DB_ROW;
 }
@@ -366,23 +366,23 @@ static void the_check_knows_the_user_as_of_now(void **state)
     struct fixture *fixture = *state;
     struct uuid user_id = fixture_user(fixture, "customer");
     struct session_grant grant = opened(fixture, user_id, START);
-    enum role role;
-    assert_int_equal(session_check(fixture->db, grant.session_id, START, &role), DB_ROW);
-    assert_int_equal(role, ROLE_CUSTOMER);
+    struct session_standing standing;
+    assert_int_equal(session_check(fixture->db, grant.session_id, START, &standing), DB_ROW);
+    assert_int_equal(standing.role, ROLE_CUSTOMER);
     fixture_write(fixture, &USER_ROLE, DB_ARGS(db_uuid(user_id), db_text(SLICE("staff"))));
-    assert_int_equal(session_check(fixture->db, grant.session_id, START, &role), DB_ROW);
-    assert_int_equal(role, ROLE_STAFF);
-    assert_int_equal(session_check(fixture->db, uuid_v4(), START, &role), DB_DONE);
+    assert_int_equal(session_check(fixture->db, grant.session_id, START, &standing), DB_ROW);
+    assert_int_equal(standing.role, ROLE_STAFF);
+    assert_int_equal(session_check(fixture->db, uuid_v4(), START, &standing), DB_DONE);
 }
 
 /* Whether the session is good, and in which role, by way of the cache. */
 static bool is_good_cached(struct fixture *fixture, struct cache *cache, const struct session_grant *grant,
-                           int64_t now_ms, enum role *role)
+                           int64_t now_ms, struct session_standing *standing)
 {
     struct principal principal = {
         .kind = PRINCIPAL_USER, .user_id = grant->user_id, .session_id = grant->session_id};
     enum db_result result =
-        session_check_cached(cache, fixture->db, &fixture->arena, &principal, now_ms, role);
+        session_check_cached(cache, fixture->db, &fixture->arena, &principal, now_ms, standing);
     assert_true(result == DB_ROW || result == DB_DONE);
     return result == DB_ROW;
 }
@@ -400,29 +400,29 @@ static void a_check_is_remembered_until_its_tags_are_dropped(void **state)
     struct cache *cache = cache_new(1 << 20);
     struct session_grant one = opened(fixture, fixture_user(fixture, "customer"), START);
     struct session_grant other = opened(fixture, fixture_user(fixture, "staff"), START);
-    enum role role;
-    assert_true(is_good_cached(fixture, cache, &one, START, &role));
-    assert_int_equal(role, ROLE_CUSTOMER);
-    assert_true(is_good_cached(fixture, cache, &other, START, &role));
-    assert_int_equal(role, ROLE_STAFF);
+    struct session_standing standing;
+    assert_true(is_good_cached(fixture, cache, &one, START, &standing));
+    assert_int_equal(standing.role, ROLE_CUSTOMER);
+    assert_true(is_good_cached(fixture, cache, &other, START, &standing));
+    assert_int_equal(standing.role, ROLE_STAFF);
     /* what the database says is not asked again, ... */
     fixture_write(fixture, &USER_ROLE, DB_ARGS(db_uuid(one.user_id), db_text(SLICE("admin"))));
     end_session(fixture, other.session_id, START);
-    assert_true(is_good_cached(fixture, cache, &one, START + MINUTE, &role));
-    assert_int_equal(role, ROLE_CUSTOMER);
-    assert_true(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    assert_true(is_good_cached(fixture, cache, &one, START + MINUTE, &standing));
+    assert_int_equal(standing.role, ROLE_CUSTOMER);
+    assert_true(is_good_cached(fixture, cache, &other, START + MINUTE, &standing));
     /* ... until somebody who changed it says so */
     drop(fixture, cache, "user", one.user_id);
-    assert_true(is_good_cached(fixture, cache, &one, START + MINUTE, &role));
-    assert_int_equal(role, ROLE_ADMIN);
-    assert_true(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    assert_true(is_good_cached(fixture, cache, &one, START + MINUTE, &standing));
+    assert_int_equal(standing.role, ROLE_ADMIN);
+    assert_true(is_good_cached(fixture, cache, &other, START + MINUTE, &standing));
     drop(fixture, cache, "session", other.session_id);
-    assert_false(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
+    assert_false(is_good_cached(fixture, cache, &other, START + MINUTE, &standing));
     /* what is over is not remembered as good, nor past its end, nor for another user */
-    assert_false(is_good_cached(fixture, cache, &other, START + MINUTE, &role));
-    assert_false(is_good_cached(fixture, cache, &one, one.expires_at_ms, &role));
+    assert_false(is_good_cached(fixture, cache, &other, START + MINUTE, &standing));
+    assert_false(is_good_cached(fixture, cache, &one, one.expires_at_ms, &standing));
     struct session_grant mixed = {.session_id = one.session_id, .user_id = other.user_id};
-    assert_false(is_good_cached(fixture, cache, &mixed, START + MINUTE, &role));
+    assert_false(is_good_cached(fixture, cache, &mixed, START + MINUTE, &standing));
     cache_free(cache);
 }
 

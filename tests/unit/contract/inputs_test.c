@@ -153,14 +153,16 @@ static void test_enumerations(void **state)
     assert_null(order_status_name((enum order_status)99));
 }
 
-static void test_a_role_is_the_one_of_auth(void **state)
+static void test_a_scope_is_the_one_of_auth(void **state)
 {
     (void)state;
     const char *errors;
-    const struct user_update_input *input =
-        decode(&user_update_input_rule, SLICE("{\"role\":\"admin\"}"), &errors);
+    const struct role_update_input *input =
+        decode(&role_update_input_rule, SLICE("{\"scopes\":[\"orders:write\",\"staff:read\"]}"), &errors);
     assert_string_equal(errors, "");
-    assert_int_equal(input->role, ROLE_ADMIN);
+    assert_int_equal(input->scopes.count, 2);
+    assert_int_equal(input->scopes.items[0], SCOPE_ORDERS_WRITE);
+    assert_int_equal(input->scopes.items[1], SCOPE_STAFF_READ);
 }
 
 int main(void)
@@ -168,7 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cart_item_add),  cmocka_unit_test(test_checkout),
         cmocka_unit_test(test_product_create), cmocka_unit_test(test_register_takes_no_role),
-        cmocka_unit_test(test_enumerations),   cmocka_unit_test(test_a_role_is_the_one_of_auth),
+        cmocka_unit_test(test_enumerations),   cmocka_unit_test(test_a_scope_is_the_one_of_auth),
     };
     return cmocka_run_group_tests_name("contract/inputs", tests, open_arena, close_arena);
 }

@@ -4,6 +4,7 @@
 
 #include "data/store.h"
 
+#include "auth/roles.h"
 #include "auth/session.h"
 #include "auth/token.h"
 #include "data/elsewhere.h"
@@ -559,7 +560,7 @@ static inline const char *fixture_bearer(struct fixture *fixture, struct uuid us
     assert_int_equal(db_transaction(fixture->db, fixture_session_open, &session), DB_DONE);
     struct principal principal = {.kind = PRINCIPAL_USER,
                                   .role = role,
-                                  .scopes = role_scopes(role),
+                                  .scopes = scopes_of_kind(role),
                                   .user_id = user_id,
                                   .session_id = session.grant.session_id};
     struct slice token = token_issue(fixture->keys, &fixture->arena, &principal, clock_now_ms(), 900);

@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 
+#include "auth/roles.h"
 #include "auth/session.h"
 #include "contract/handlers.h"
 #include "contract/inputs.h"
@@ -214,7 +215,7 @@ static inline enum db_result session_opening_run(struct db *db, void *arg)
 static inline struct principal user_session(struct office *office, struct uuid user_id, enum role role)
 {
     struct principal principal = {
-        .kind = PRINCIPAL_USER, .role = role, .scopes = role_scopes(role), .user_id = user_id};
+        .kind = PRINCIPAL_USER, .role = role, .scopes = scopes_of_kind(role), .user_id = user_id};
     struct session_opening opening = {&office->shop->arena, &principal};
     assert_int_equal(db_transaction(office->shop->db, session_opening_run, &opening), DB_DONE);
     return principal;
@@ -222,8 +223,8 @@ static inline struct principal user_session(struct office *office, struct uuid u
 
 static inline bool session_is_good(struct office *office, struct uuid session_id)
 {
-    enum role role;
-    return session_check(office->shop->db, session_id, clock_now_ms(), &role) == DB_ROW;
+    struct session_standing standing;
+    return session_check(office->shop->db, session_id, clock_now_ms(), &standing) == DB_ROW;
 }
 
 static inline int64_t office_int(struct office *office, const struct db_statement *statement,

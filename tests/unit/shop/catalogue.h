@@ -2,6 +2,7 @@
  * truths that hold between the catalogue's tables whatever was done to them. */
 #pragma once
 
+#include "auth/roles.h"
 #include "contract/handlers.h"
 #include "contract/inputs.h"
 #include "fixture.h"
@@ -45,7 +46,7 @@ static inline void call_begin(struct shop *shop, struct call *call, handler_func
     if (is_staff)
         call->request.principal = (struct principal){.kind = PRINCIPAL_USER,
                                                      .role = ROLE_ADMIN,
-                                                     .scopes = role_scopes(ROLE_ADMIN),
+                                                     .scopes = scopes_of_kind(ROLE_ADMIN),
                                                      .user_id = uuid_v7(call->request.now_ms)};
 }
 

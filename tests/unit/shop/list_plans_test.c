@@ -3,6 +3,7 @@
  * end, nor sort more than its filter leaves. */
 #include "catalogue.h"
 
+#include "auth/roles.h"
 #include "data/explain.h"
 
 /* ---- a shop ---- */
@@ -93,7 +94,7 @@ static const struct principal ANYONE = {.kind = PRINCIPAL_ANONYMOUS};
 static struct principal someone(enum role role, struct uuid user_id)
 {
     return (struct principal){
-        .kind = PRINCIPAL_USER, .role = role, .scopes = role_scopes(role), .user_id = user_id};
+        .kind = PRINCIPAL_USER, .role = role, .scopes = scopes_of_kind(role), .user_id = user_id};
 }
 
 /* The candidates of a search, a block more than that many hits. */
@@ -251,9 +252,9 @@ static void test_users(void **state)
         in input;
     } CASES[] = {
         {"all", {.limit = 0}},
-        {"customers", {.has_role = true, .role = ROLE_CUSTOMER}},
-        {"staff", {.has_role = true, .role = ROLE_STAFF}},
-        {"admins", {.has_role = true, .role = ROLE_ADMIN}},
+        {"customers", {.has_role = true, .role = SLICE("customer")}},
+        {"staff", {.has_role = true, .role = SLICE("staff")}},
+        {"admins", {.has_role = true, .role = SLICE("admin")}},
         {"an address", {.has_q = true, .q = SLICE("123@ex")}},
         {"a name", {.has_q = true, .q = SLICE("c4ca4")}},
         {"a first letter", {.has_q = true, .q = SLICE("c")}},

@@ -1,6 +1,7 @@
 /* Health, metrics and the explorer: who is told what. */
 #include "shop/fixture.h"
 
+#include "auth/roles.h"
 #include "contract/handlers.h"
 #include "contract/inputs.h"
 #include "shop/docs_explorer.h"
@@ -59,7 +60,7 @@ static enum http_status metrics_for(void **state, bool is_loopback, bool is_user
     call->request.is_loopback = is_loopback;
     if (is_user)
         call->request.principal =
-            (struct principal){.kind = PRINCIPAL_USER, .role = role, .scopes = role_scopes(role)};
+            (struct principal){.kind = PRINCIPAL_USER, .role = role, .scopes = scopes_of_kind(role)};
     enum http_status status = metrics_get(&call->request, &call->response);
     assert_int_equal(status == HTTP_STATUS_OK, strstr(body_of(call), "# TYPE souk_") != NULL);
     return status;

@@ -60,7 +60,7 @@ static enum http_status strike(struct caller *caller, enum attack attack, struct
     struct user_update_input change = {.id = victim};
     struct user_delete_input removal = {.id = victim};
     change.has_role = attack == DEMOTE;
-    change.role = ROLE_CUSTOMER;
+    change.role = SLICE("customer");
     change.has_status = attack == DISABLE;
     change.status = USER_STATUS_DISABLED;
     return attack == DELETE ? call(caller, user_delete, &removal, true)
@@ -154,7 +154,7 @@ static void test_a_former_admin_changes_nothing(void **state)
     struct uuid other = person_named(office, "Some", "One");
     caller.request.principal = user_session(office, former, ROLE_ADMIN);
     set_role(office, former, "staff");
-    struct user_update_input grant = {.id = other, .role = ROLE_ADMIN, .has_role = true};
+    struct user_update_input grant = {.id = other, .role = SLICE("admin"), .has_role = true};
     call(&caller, user_update, &grant, true);
     assert_refused(&caller, HTTP_STATUS_FORBIDDEN, "FORBIDDEN");
     strike(&caller, DELETE, other);
@@ -175,11 +175,11 @@ static void test_role_and_status_end_sessions_and_names_do_not(void **state)
     struct user_update_input change = {.id = id,
                                        .first_name = SLICE("Any"),
                                        .has_first_name = true,
-                                       .role = ROLE_CUSTOMER,
+                                       .role = SLICE("customer"),
                                        .has_role = true};
     assert_int_equal(call(&caller, user_update, &change, true), HTTP_STATUS_OK);
     assert_true(session_is_good(office, session.session_id)); /* the role is what it was */
-    change.role = ROLE_STAFF;
+    change.role = SLICE("staff");
     assert_int_equal(call(&caller, user_update, &change, true), HTTP_STATUS_OK);
     assert_false(session_is_good(office, session.session_id));
     session = user_session(office, id, ROLE_STAFF);
@@ -337,6 +337,7 @@ static void test_a_cursor_fits_its_own_list_only(void **state)
     struct users_list_input others[] = {input, input, input, input};
     others[0].sort = USERS_LIST_SORT_NAME_DESC;
     others[1].q = SLICE("scop");
+    others[2].role = SLICE("staff");
     others[2].has_role = true;
     others[3].cursor = SLICE("AAAAAAAAAAAAAAAAAAAAAA");
     for (size_t i = 0; i < COUNT_OF(others); i++)
@@ -392,7 +393,7 @@ static void test_roles_totals_and_offsets(void **state)
         ids[i] = person_named(office, "Tess", "Total");
         set_role(office, ids[i], i < 2 ? "staff" : "admin");
     }
-    struct users_list_input input = {.role = ROLE_STAFF,
+    struct users_list_input input = {.role = SLICE("staff"),
                                      .has_role = true,
                                      .sort = USERS_LIST_SORT_CREATED_AT,
                                      .limit = 1,
@@ -405,7 +406,7 @@ static void test_roles_totals_and_offsets(void **state)
     assert_memory_equal(listed(&caller, 0, "id"), second, UUID_TEXT_LEN);
     assert_int_equal(caller.response.pagination.total, 2);
     assert_true(slice_is_absent(caller.response.pagination.next_cursor));
-    input.role = ROLE_CUSTOMER;
+    input.role = SLICE("customer");
     input.has_q = true;
     input.q = SLICE("total");
     input.offset = 0;

@@ -1,0 +1,13 @@
+DROP TABLE login_challenges;
+DROP TABLE recovery_codes;
+DROP TABLE second_factors;
+DROP TABLE attempt_counters;
+DROP INDEX idempotency_records_subject;
+ALTER TABLE idempotency_records DROP COLUMN subject_id;
+ALTER TABLE sessions DROP COLUMN user_agent;
+ALTER TABLE sessions DROP COLUMN address;
+DROP TABLE audit_log;
+DROP INDEX users_staff_role;
+ALTER TABLE users DROP COLUMN second_factor_at;
+ALTER TABLE users DROP COLUMN staff_role;
+DROP TABLE roles;
