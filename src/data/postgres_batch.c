@@ -1,10 +1,19 @@
 /* Transactions of one kind that wait at the same time, done as one: the lane of PostgreSQL. It has no thread
  * and no connection of its own. Whoever comes while nobody leads becomes the leader, takes what waits and
  * does it on its own connection; while it does, the next ones gather. So one alone waits for nobody, and the
- * busier the shop, the larger the batch: a row that all want is locked, changed and written once for all. */
+ * busier the shop, the larger the batch: a row that all want is locked, changed and written once for all.
+ *
+ * When its work is done and only the COMMIT is left, the lead passes on: the next batch works while the disk
+ * writes this one. Who wants the same rows meets their locks there, and goes on when they are free. */
 #include "data/postgres_private.h"
 
+#include "base/clock.h"
 #include "base/metrics.h"
+
+/* After a batch of many its callers come back one by one: the first of them waits for the others, but for no
+ * longer than a part of what a batch takes. Without it batches of one and of all the others took turns. */
+#define GATHER_US_MAX 1000
+#define GATHER_PART 4
 
 static struct metric BATCHES = METRIC(
     "souk_postgres_batches_total", "Transactions that did the work of several callers", NULL, METRIC_COUNTER);
@@ -21,12 +30,15 @@ struct postgres_waiter {
     uint64_t keys[DB_BATCH_KEYS];
     enum db_result result;
     bool is_done;
-    pthread_cond_t changed; /* it is done, or it shall lead */
+    bool is_taken;          /* some leader is at it */
+    pthread_cond_t changed; /* it is done, or it shall lead, or enough others came */
     struct postgres_waiter *next;
 };
 
 /* What one leader does at once. */
 struct gathering {
+    struct postgres_batches *batches;
+    bool has_passed_on;
     struct postgres_waiter *waiters[DB_BATCH_MAX];
     void *args[DB_BATCH_MAX];
     enum db_result results[DB_BATCH_MAX];
@@ -37,7 +49,11 @@ void postgres_batches_init(struct postgres_batches *batches)
 {
     pthread_mutex_init(&batches->mutex, NULL);
     batches->first = NULL;
+    batches->waiting = 0;
     batches->is_led = false;
+    batches->gatherer = NULL;
+    batches->usual = 0;
+    batches->usual_us = 0;
 }
 
 void postgres_batches_release(struct postgres_batches *batches)
@@ -72,9 +88,19 @@ static void gather(struct postgres_batches *batches, struct gathering *gathering
             continue;
         }
         *link = waiter->next;
+        batches->waiting--;
+        waiter->is_taken = true;
         gathering->args[gathering->count] = waiter->arg;
         gathering->waiters[gathering->count++] = waiter;
     }
+}
+
+/* With the mutex held. */
+static void pass_on(struct postgres_batches *batches)
+{
+    batches->is_led = false;
+    if (batches->first != NULL)
+        pthread_cond_signal(&batches->first->changed);
 }
 
 static enum db_result run_together(struct db *db, void *arg)
@@ -82,11 +108,19 @@ static enum db_result run_together(struct db *db, void *arg)
     struct gathering *gathering = arg;
     for (size_t i = 0; i < gathering->count; i++)
         gathering->results[i] = DB_CONFLICT;
-    return gathering->waiters[0]->batch->together(db, gathering->args, gathering->results, gathering->count);
+    enum db_result result =
+        gathering->waiters[0]->batch->together(db, gathering->args, gathering->results, gathering->count);
+    if (!gathering->has_passed_on) { /* it may run again */
+        gathering->has_passed_on = true;
+        pthread_mutex_lock(&gathering->batches->mutex);
+        pass_on(gathering->batches);
+        pthread_mutex_unlock(&gathering->batches->mutex);
+    }
+    return result;
 }
 
 /* Once: what a batch fails for is one of its calls, and each of them runs alone next. */
-static void lead(struct db *db, struct gathering *gathering)
+static void run(struct db *db, struct gathering *gathering)
 {
     enum db_result result = postgres_transaction_at(db, "READ COMMITTED", run_together, gathering);
     metric_add(&BATCHES, 1);
@@ -101,26 +135,44 @@ static void enqueue(struct postgres_batches *batches, struct postgres_waiter *wa
     while (*link != NULL)
         link = &(*link)->next;
     *link = waiter;
+    if (++batches->waiting >= batches->wanted && batches->gatherer != NULL)
+        pthread_cond_signal(&batches->gatherer->changed);
 }
 
-/* Leads until its own call is done; then whoever waits longest leads. With the mutex held. */
-static void lead_until_done(struct postgres_batches *batches, struct db *db, struct postgres_waiter *self)
+/* Until half of the usual number have come. */
+static void wait_for_others(struct postgres_batches *batches, struct postgres_waiter *self)
 {
-    struct gathering gathering;
+    int64_t patience_us = batches->usual_us / GATHER_PART;
+    int64_t until_us = clock_monotonic_us() + (patience_us < GATHER_US_MAX ? patience_us : GATHER_US_MAX);
+    const struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    batches->wanted = batches->usual / 2;
+    batches->gatherer = self;
+    while (batches->waiting < batches->wanted &&
+           pthread_cond_timedwait(&self->changed, &batches->mutex, &until) == 0)
+        ;
+    batches->gatherer = NULL;
+}
+
+/* One batch, of what waits. With the mutex held, and nobody leading. */
+static void lead(struct postgres_batches *batches, struct db *db, struct postgres_waiter *self)
+{
+    struct gathering gathering = {.batches = batches};
     batches->is_led = true;
-    while (!self->is_done) {
-        gather(batches, &gathering);
-        pthread_mutex_unlock(&batches->mutex);
-        lead(db, &gathering);
-        pthread_mutex_lock(&batches->mutex);
-        for (size_t i = 0; i < gathering.count; i++) {
-            gathering.waiters[i]->is_done = true;
-            pthread_cond_signal(&gathering.waiters[i]->changed);
-        }
+    wait_for_others(batches, self);
+    gather(batches, &gathering);
+    pthread_mutex_unlock(&batches->mutex);
+    int64_t began_us = clock_monotonic_us();
+    run(db, &gathering);
+    pthread_mutex_lock(&batches->mutex);
+    size_t fading = batches->usual * 3 / 4;
+    batches->usual = gathering.count > fading ? gathering.count : fading;
+    batches->usual_us = clock_monotonic_us() - began_us;
+    for (size_t i = 0; i < gathering.count; i++) {
+        gathering.waiters[i]->is_done = true;
+        pthread_cond_signal(&gathering.waiters[i]->changed);
     }
-    batches->is_led = false;
-    if (batches->first != NULL)
-        pthread_cond_signal(&batches->first->changed);
+    if (!gathering.has_passed_on) /* the transaction did not even begin */
+        pass_on(batches);
 }
 
 enum db_result postgres_transaction_batched(struct db *db, const struct db_batch *batch,
@@ -130,13 +182,19 @@ enum db_result postgres_transaction_batched(struct db *db, const struct db_batch
     struct postgres_waiter self = {.batch = batch, .arg = arg};
     memcpy(self.keys, keys, sizeof(self.keys));
     CHECK(!postgres_in_transaction(db));
-    pthread_cond_init(&self.changed, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&self.changed, &attributes);
+    pthread_condattr_destroy(&attributes);
     pthread_mutex_lock(&batches->mutex);
     enqueue(batches, &self);
-    while (!self.is_done && batches->is_led)
-        pthread_cond_wait(&self.changed, &batches->mutex);
-    if (!self.is_done)
-        lead_until_done(batches, db, &self);
+    while (!self.is_done) {
+        if (batches->is_led || self.is_taken)
+            pthread_cond_wait(&self.changed, &batches->mutex);
+        else
+            lead(batches, db, &self);
+    }
     pthread_mutex_unlock(&batches->mutex);
     pthread_cond_destroy(&self.changed);
     if (self.result != DB_CONFLICT)
