@@ -87,6 +87,8 @@ static const struct config_setting SETTINGS[] = {
      "threads that run requests which may wait, each with a database connection; by default 4, 16 on PostgreSQL"},
     {MEMBER(connections_max), CONFIG_INT, "SOUK_CONNECTIONS_MAX", NULL, TEXT_OF(CONNECTIONS_MAX), 1,
      CONNECTIONS_MAX, "most open connections of clients"},
+    {MEMBER(request_timeout_ms), CONFIG_INT, "SOUK_REQUEST_TIMEOUT_MS", NULL, "10000", 100, 600000,
+     "a request that is not answered by then gets 503, in milliseconds"},
     {MEMBER(cache_bytes), CONFIG_INT, "SOUK_CACHE_BYTES", NULL, "67108864", 0, INT64_C(1) << 40,
      "size of the memory cache; 0 turns it off"},
     {MEMBER(rate_limit), CONFIG_SWITCH, "SOUK_RATE_LIMIT", NULL, "on", 0, 0,

@@ -34,6 +34,7 @@ struct config {
     int64_t io_threads;               /* SOUK_IO_THREADS: 0 = one a core, at most 8 */
     int64_t workers;                  /* SOUK_WORKERS: 4 on SQLite, 16 on PostgreSQL */
     int64_t connections_max;          /* SOUK_CONNECTIONS_MAX */
+    int64_t request_timeout_ms;       /* SOUK_REQUEST_TIMEOUT_MS: 10000; from all of it is here */
     int64_t cache_bytes;              /* SOUK_CACHE_BYTES; 0 turns the memory cache off */
     bool rate_limit;                  /* SOUK_RATE_LIMIT: on | off */
     int64_t rate_per_minute;          /* SOUK_RATE_PER_MINUTE: of one caller, to read; 1000 */

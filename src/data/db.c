@@ -82,6 +82,11 @@ void db_expect(struct db *db, const struct db_statement *statement, struct db_ar
     db->driver->expect(db, &call);
 }
 
+void db_set_deadline(struct db *db, int64_t deadline_us)
+{
+    db->deadline_us = deadline_us;
+}
+
 void db_expect_end(struct db *db)
 {
     if (db->driver->expect_end != NULL)

@@ -119,6 +119,11 @@ static inline struct db_value db_if(bool present, struct db_value value)
 /* The rows of one running statement. */
 struct db_rows;
 
+/* When the caller gives up, on the monotonic clock (0: never). What waits for another machine waits no
+ * longer: the statement or transaction fails (DB_ERROR). A COMMIT that was under way then may have happened.
+ */
+void db_set_deadline(struct db *db, int64_t deadline_us);
+
 /* Starts a statement. Never NULL: a failure shows at db_next. The args are copied or bound before it returns,
  * texts by reference: they must outlive the rows. Programmer errors (count or type of an argument) assert. */
 struct db_rows *db_query(struct db *db, const struct db_statement *statement, struct db_args args);

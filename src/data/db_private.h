@@ -12,6 +12,7 @@ struct store {
 struct db {
     const struct db_driver *driver;
     struct store *store;
+    int64_t deadline_us; /* monotonic; 0: none (db_set_deadline) */
 };
 
 struct db_rows {

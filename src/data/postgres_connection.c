@@ -45,10 +45,25 @@ static void forget_prepared(struct postgres_connection *connection)
 
 static void hang_up(struct postgres_connection *connection)
 {
+    if (connection->pg != NULL)
+        atomic_fetch_sub(&connection->server->alive, 1);
     connection->is_expecting = false;
     forget_prepared(connection);
     PQfinish(connection->pg);
     connection->pg = NULL;
+}
+
+int64_t postgres_give_up_us(const struct postgres_connection *connection, int64_t wait_us)
+{
+    int64_t until_us = clock_monotonic_us() + wait_us;
+    int64_t deadline_us = connection->base.deadline_us;
+    return deadline_us != 0 && deadline_us < until_us ? deadline_us : until_us;
+}
+
+/* Of one round trip. */
+static int64_t answer_wait_us(const struct postgres_connection *connection)
+{
+    return (connection->server->timeout_ms + DEADLINE_GRACE_MS) * INT64_C(1000);
 }
 
 void postgres_drop(struct postgres_connection *connection)
@@ -86,17 +101,21 @@ static bool is_alive(struct postgres_connection *connection)
 
 bool postgres_ensure(struct postgres_connection *connection)
 {
+    if (postgres_server_is_silent(connection->server))
+        return false;
     if (connection->pg != NULL && is_alive(connection))
         return true;
     postgres_drop(connection);
-    /* Whoever is refused at once, being one of many, waits a moment: were it to fail at once, it would eat up
-     * the requests that others with a connection can answer. */
-    int64_t give_up_us = clock_monotonic_us() + (connection->server->is_optional ? 0 : ENSURE_WAIT_US);
-    while ((connection->pg = postgres_server_connect(connection->server)) == NULL) {
-        if (clock_monotonic_us() >= give_up_us)
+    /* Whoever is refused while others have a connection waits a moment: were it to fail at once, it would eat
+     * up the requests that they can answer. */
+    struct postgres_server *server = connection->server;
+    int64_t give_up_us = postgres_give_up_us(connection, server->is_optional ? 0 : ENSURE_WAIT_US);
+    while ((connection->pg = postgres_server_connect(server)) == NULL) {
+        if (atomic_load(&server->alive) == 0 || clock_monotonic_us() >= give_up_us)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = ENSURE_PAUSE_US * 1000}, NULL);
     }
+    atomic_fetch_add(&server->alive, 1);
     return true;
 }
 
@@ -340,6 +359,13 @@ static bool send_flight(struct postgres_connection *connection, const struct pos
     return PQpipelineSync(connection->pg) == 1 && flush(connection, deadline_us);
 }
 
+/* It is the server that was silent, when it had all the time of a round trip. */
+static void note_silence(struct postgres_connection *connection, int64_t began_us)
+{
+    if (clock_monotonic_us() - began_us >= answer_wait_us(connection))
+        postgres_server_fell_silent(connection->server);
+}
+
 PGresult *postgres_fly(struct postgres_connection *connection, const struct postgres_flight *flight,
                        enum db_result *result)
 {
@@ -350,16 +376,15 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
         connection->is_lost = connection->depth > 0;
         return NULL;
     }
-    int64_t deadline_us =
-        clock_monotonic_us() + (connection->server->timeout_ms + DEADLINE_GRACE_MS) * INT64_C(1000);
+    int64_t began_us = clock_monotonic_us();
+    int64_t deadline_us = postgres_give_up_us(connection, answer_wait_us(connection));
     struct sent sent = {.prepare_at = -1};
     bool is_prepared = false;
     PGresult *reply = NULL;
     if (send_flight(connection, flight, &sent, deadline_us))
         reply = collect(connection, &sent, &is_prepared, deadline_us);
-    if (reply == NULL && clock_monotonic_us() >= deadline_us)
-        postgres_server_fell_silent(connection->server);
     if (reply == NULL) {
+        note_silence(connection, began_us);
         log_message(LOG_ERROR, "the connection to PostgreSQL broke, or it did not answer in time");
         postgres_drop(connection);
         return NULL;
@@ -386,8 +411,8 @@ enum db_result postgres_send_ahead(struct postgres_connection *connection, const
 
 bool postgres_collect_ahead(struct postgres_connection *connection, PGresult **results, size_t count)
 {
-    int64_t deadline_us =
-        clock_monotonic_us() + (connection->server->timeout_ms + DEADLINE_GRACE_MS) * INT64_C(1000);
+    int64_t began_us = clock_monotonic_us();
+    int64_t deadline_us = postgres_give_up_us(connection, answer_wait_us(connection));
     if (PQpipelineSync(connection->pg) == 0 || !flush(connection, deadline_us))
         return false;
     for (size_t command = 0; wait_for_result(connection, deadline_us);) {
@@ -407,7 +432,6 @@ bool postgres_collect_ahead(struct postgres_connection *connection, PGresult **r
         else
             PQclear(result);
     }
-    if (clock_monotonic_us() >= deadline_us)
-        postgres_server_fell_silent(connection->server);
+    note_silence(connection, began_us);
     return false;
 }

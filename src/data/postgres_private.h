@@ -24,8 +24,10 @@ struct postgres_server {
     bool is_prepared;                 /* statements are prepared; off behind pgbouncer in transaction mode */
     bool is_optional;                 /* what fails there is not tried again: another answers it */
     _Atomic int connections;          /* open or to be opened */
+    _Atomic int alive;                /* of these, connected */
     _Atomic int64_t answered_us;      /* of a replica: when its watcher heard from it; 0: lost since */
     _Atomic int64_t refused_until_us; /* monotonic; until then nobody tries to connect */
+    _Atomic int64_t silent_until_us;  /* monotonic; until then nobody asks it anything */
     _Atomic int64_t told_us;          /* monotonic; when the log said that it cannot be reached; 0: it can */
     _Atomic bool is_being_tried;      /* after a failure one thread tries, the others are refused */
 };
@@ -90,9 +92,10 @@ struct postgres_flight {
 /* A new connection to the server, in pipeline mode; NULL when it cannot be reached now or the breaker is
  * open. Blocks for at most the server's timeout for each of its hosts. */
 PGconn *postgres_server_connect(struct postgres_server *server);
-/* A statement got no answer in its time: for a moment nobody tries to connect, so that whoever waited so long
- * does not wait for that as well. */
+/* A statement got no answer in its time: for a moment nobody asks or tries to connect, so that whoever waited
+ * behind it does not wait for the same silence as well. */
 void postgres_server_fell_silent(struct postgres_server *server);
+bool postgres_server_is_silent(const struct postgres_server *server);
 /* A connection of its own terms, for schema changes: no limit on how long a statement runs. NULL with
  * *complaint (in `arena`), which never holds the URL. */
 PGconn *postgres_server_connect_service(struct postgres_server *server, struct arena *arena,
@@ -104,6 +107,8 @@ struct postgres_connection *postgres_connection_new(struct store *store, struct 
 void postgres_connection_free(struct postgres_connection *connection);
 /* Whether there is a live connection, after trying to make one. */
 bool postgres_ensure(struct postgres_connection *connection);
+/* The earlier of `wait_us` from now and the caller's deadline. */
+int64_t postgres_give_up_us(const struct postgres_connection *connection, int64_t wait_us);
 /* Ends the connection; what ran is lost. A transaction on it must run again. */
 void postgres_drop(struct postgres_connection *connection);
 /* One round trip. The result of the call (or of the control statement, without a call), which the caller
@@ -183,7 +188,12 @@ struct postgres_waiter;
 struct postgres_batches {
     pthread_mutex_t mutex;
     struct postgres_waiter *first; /* who waits, in the order of coming */
-    bool is_led;
+    size_t waiting;
+    bool is_led;                      /* one gathers or works; those that only commit are not counted */
+    struct postgres_waiter *gatherer; /* the leader, while it waits for others to come */
+    size_t wanted;                    /* it waits for so many */
+    size_t usual;                     /* about as many as were done together lately */
+    int64_t usual_us;                 /* how long the last of them took */
 };
 
 void postgres_batches_init(struct postgres_batches *batches);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define REFUSAL_US INT64_C(250000)  /* after a failure nobody tries again for so long */
-#define SILENCE_US INT64_C(1000000) /* nor after it let a statement wait until its time was up */
+#define SILENCE_US INT64_C(1000000) /* nor asks it after it let a statement wait until its time was up */
 #define KEYWORDS_MAX 12
 #define REASON_BYTES_MAX 1024
 #define TELL_AGAIN_US INT64_C(10000000)
@@ -116,7 +116,14 @@ static PGconn *connect_limited(const struct postgres_server *server)
 
 void postgres_server_fell_silent(struct postgres_server *server)
 {
-    atomic_store(&server->refused_until_us, clock_monotonic_us() + SILENCE_US);
+    int64_t until_us = clock_monotonic_us() + SILENCE_US;
+    atomic_store(&server->refused_until_us, until_us);
+    atomic_store(&server->silent_until_us, until_us);
+}
+
+bool postgres_server_is_silent(const struct postgres_server *server)
+{
+    return clock_monotonic_us() < atomic_load_explicit(&server->silent_until_us, memory_order_relaxed);
 }
 
 PGconn *postgres_server_connect(struct postgres_server *server)

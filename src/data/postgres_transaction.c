@@ -87,7 +87,7 @@ static enum db_result run_once(struct postgres_connection *connection, const cha
 static enum db_result run_outermost(struct postgres_connection *connection, const char *isolation,
                                     db_closure closure, void *arg)
 {
-    int64_t give_up_us = clock_monotonic_us() + connection->server->timeout_ms * INT64_C(1000);
+    int64_t give_up_us = postgres_give_up_us(connection, connection->server->timeout_ms * INT64_C(1000));
     for (int attempt = 0;; attempt++) {
         enum db_result result = run_once(connection, isolation, closure, arg);
         if (!connection->must_rerun)

@@ -278,7 +278,7 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     struct slice token;
     if (!header_bearer(authorization, &token))
         return answer_unauthenticated(x, true);
-    struct db *db = gateway_thread_db(gateway);
+    struct db *db = gateway_thread_db(gateway, x);
     if (db == NULL)
         return problem_database(&x->response, DB_ERROR);
     struct principal principal = {.kind = PRINCIPAL_ANONYMOUS};

@@ -67,7 +67,6 @@ struct flight {
  * for it. */
 struct fill {
     bool is_registered;
-    bool is_refused; /* not even tried: the shop is too busy */
     uint64_t hash;
     struct fill *next;             /* in the gateway's table */
     struct exchange *first, *last; /* what waits, oldest first */
@@ -120,9 +119,9 @@ struct exchange {
     struct fill fill;
     struct worker_job worker_job;
     struct lane_job lane_job;
-    int64_t queued_us;
-    size_t arena_mark; /* what lies behind it is not needed for a bare refusal */
-    void *waiter;      /* of gateway_run */
+    int64_t deadline_us; /* monotonic; of one that was given to another thread */
+    size_t arena_mark;   /* what lies behind it is not needed for a bare refusal */
+    void *waiter;        /* of gateway_run */
 };
 
 /* Starts the pools. `services` outlives the gateway. NULL when the system refuses threads. */

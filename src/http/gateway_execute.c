@@ -7,14 +7,13 @@
 #include <stdlib.h>
 
 #define GATHERED_US_MAX INT64_C(200000) /* reads done together wait for each other no longer */
-#define WAIT_US_MAX INT64_C(10000000)   /* what waited longer is answered 503: its client has given up */
 
 /* ---- each thread's connection ---- */
 
 /* Set on the threads of the pools. */
 static _Thread_local bool may_wait;
 
-struct db *gateway_thread_db(struct gateway *gateway)
+struct db *gateway_thread_db(struct gateway *gateway, const struct exchange *x)
 {
     CHECK(gateway->reads_inline || may_wait);
     struct thread_context *context = pthread_getspecific(gateway->context_key);
@@ -29,18 +28,23 @@ struct db *gateway_thread_db(struct gateway *gateway)
     }
     if (context->db == NULL)
         context->db = store_connect(gateway->services->store);
+    if (context->db != NULL)
+        db_set_deadline(context->db, x->deadline_us);
     return context->db;
 }
 
 /* The one place where a read chooses. Staff see what they have just changed. */
 struct db *gateway_read_db(struct gateway *gateway, struct exchange *x)
 {
-    struct db *primary = gateway_thread_db(gateway);
+    struct db *primary = gateway_thread_db(gateway, x);
     if (!x->request.operation->reads_replica || principal_is_staff(&x->request.principal))
         return primary;
     struct thread_context *context = pthread_getspecific(gateway->context_key);
     struct db *replica = store_read_connection(gateway->services->store, &context->replica, &x->cache_ticket);
-    return replica != NULL ? replica : primary;
+    if (replica == NULL)
+        return primary;
+    db_set_deadline(replica, x->deadline_us);
+    return replica;
 }
 
 void exchange_set_unavailable(struct exchange *x, const char *detail)
@@ -226,7 +230,7 @@ static void run_read(struct exchange *x)
     if (!has_database(x, db))
         return;
     run_read_on(x, db);
-    struct db *primary = gateway_thread_db(x->gateway);
+    struct db *primary = gateway_thread_db(x->gateway, x);
     if (x->response.database_failed && db != primary && primary != NULL) { /* the replica has gone */
         response_init(&x->response, x->arena, x->request.operation->is_bare);
         run_read_on(x, primary);
@@ -294,9 +298,10 @@ static struct exchange *exchange_of_job(struct worker_job *job)
     return (struct exchange *)((char *)job - offsetof(struct exchange, worker_job));
 }
 
+/* Its client has given up, or will before there is an answer. */
 static bool is_too_late(struct exchange *x)
 {
-    if (clock_monotonic_us() - x->queued_us <= WAIT_US_MAX)
+    if (clock_monotonic_us() < x->deadline_us)
         return false;
     exchange_set_unavailable(x, "The shop is busy; try again");
     return true;
@@ -310,7 +315,7 @@ static void run(struct exchange *x)
             run_read(x);
         return;
     }
-    struct db *db = gateway_thread_db(x->gateway);
+    struct db *db = gateway_thread_db(x->gateway, x);
     if (!has_database(x, db))
         return;
     if (x->execution == EXECUTION_TRANSACTION)
@@ -350,8 +355,8 @@ static void lane_done(void *arg, enum db_result result, bool is_committed)
 
 static void submit_to_lane(struct exchange *x)
 {
-    x->lane_job = (struct lane_job){
-        .run = run_transaction, .done = lane_done, .arg = x, .deadline_us = x->queued_us + WAIT_US_MAX};
+    x->lane_job =
+        (struct lane_job){.run = run_transaction, .done = lane_done, .arg = x, .deadline_us = x->deadline_us};
     if (store_submit(x->gateway->services->store, &x->lane_job))
         return;
     exchange_set_unavailable(x, "The shop is busy; try again");
@@ -366,7 +371,6 @@ static void submit_to_pool(struct workers *pool, struct exchange *x, void (*run_
     struct exchange *refused = !is_taken ? x : evicted != NULL ? exchange_of_job(evicted) : NULL;
     if (refused != NULL) {
         exchange_set_unavailable(refused, "The shop is busy; try again");
-        refused->fill.is_refused = true;
         gateway_conclude(refused);
     }
 }
@@ -436,7 +440,7 @@ void gateway_run_gathered(struct worker_job **jobs, size_t count)
 static void suspend(struct exchange *x)
 {
     x->is_suspended = true;
-    x->queued_us = clock_monotonic_us();
+    x->deadline_us = clock_monotonic_us() + x->gateway->services->config->request_timeout_ms * 1000;
     if (x->suspend != NULL)
         x->suspend(x);
 }

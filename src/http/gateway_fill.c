@@ -3,8 +3,9 @@
  *
  * What waits does not take the reply from whoever made it but from the cache, where a reply that raced an
  * edit never arrives: so nobody is shown what was true before their own write. When it is not there (it
- * failed, it raced, it may not be cached) the first that waits makes it in its turn, and the rest wait for
- * that one: one after another, never all at once. */
+ * raced, it may not be cached) the first that waits makes it in its turn, and the rest wait for that one: one
+ * after another, never all at once. When whoever made it found the shop too busy or its database away, so it
+ * is for all who waited: in turn each would wait for the same silence again. */
 #include "base/crypto.h"
 #include "http/gateway_private.h"
 
@@ -111,10 +112,10 @@ void fill_end(struct exchange *x)
 {
     if (!x->fill.is_registered)
         return;
-    bool is_refused = x->fill.is_refused;
+    bool is_unavailable = x->status == HTTP_STATUS_UNAVAILABLE;
     struct exchange *next;
     while ((next = fill_next(x)) != NULL) {
-        if (is_refused) {
+        if (is_unavailable) {
             exchange_set_unavailable(next, "The shop is busy; try again");
         } else if (!take_made(next)) {
             fill_hand_on(x, next);

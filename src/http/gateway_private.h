@@ -75,8 +75,9 @@ void cors_add_vary(const struct exchange *exchange, struct buf *vary);
 /* One header of the reply. `name` is a literal; the value has a NUL behind it. */
 void reply_add_header(struct exchange *exchange, const char *name, struct slice value);
 
-/* This thread's connection, or NULL while the database cannot be reached. */
-struct db *gateway_thread_db(struct gateway *gateway);
+/* This thread's connection, which waits for nothing past the exchange's deadline; NULL while the database
+ * cannot be reached. */
+struct db *gateway_thread_db(struct gateway *gateway, const struct exchange *exchange);
 /* The one that this read may run on. */
 struct db *gateway_read_db(struct gateway *gateway, struct exchange *exchange);
 

@@ -538,6 +538,7 @@ static enum http_status checkout_pay(struct checkout *checkout)
         .card_number = checkout->card_number,
     };
     checkout->provider->charge(request->services->config, request->arena, &charge, &settlement.answer);
+    db_set_deadline(request->db, 0); /* money has moved: it is written down however late it is */
     enum db_result result = db_transaction(request->db, checkout_settle, &settlement);
     /* A conflict: the job that asks about started payments was faster. What it found stands in the order. */
     if (result == DB_ERROR)

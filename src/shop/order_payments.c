@@ -366,6 +366,7 @@ void refund_ask(const struct config *config, struct db *db, struct arena *arena,
     struct payment_request request = {
         .key = refund->key, .amount_minor = refund->amount_minor, .currency = order->currency};
     provider->refund(config, arena, &request, reference, answer);
+    db_set_deadline(db, 0); /* money has moved: it is written down however late it is */
 }
 
 /* ---- the job that asks again ---- */

@@ -21,7 +21,7 @@ const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] =
     { folders: ["api", "http"], concurrency: 3 },
     { folders: ["race"], concurrency: 1 },
     { folders: ["crash"], concurrency: 1 },
-    { folders: ["scale", "fault"], concurrency: 1, engines: ["postgres"] },
+    { folders: ["scale", "fault"], concurrency: 2, engines: ["postgres"] },
     { folders: ["contract"], concurrency: 1 },
 ];
 

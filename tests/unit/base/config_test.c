@@ -74,6 +74,7 @@ static void has_its_defaults(void **state)
     assert_int_equal(config.io_threads, 0);
     assert_int_equal(config.workers, 4);
     assert_int_equal(config.connections_max, CONNECTIONS_MAX);
+    assert_int_equal(config.request_timeout_ms, 10000);
     assert_int_equal(config.cache_bytes, CACHE_BYTES_DEFAULT);
     assert_true(config.rate_limit);
     assert_int_equal(config.rate_per_minute, 1000);

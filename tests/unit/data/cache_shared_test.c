@@ -75,10 +75,14 @@ static const char *get(struct shop *shop, int server, const char *key, struct ca
     return arena_copy(&shop->servers.arena, value).ptr;
 }
 
+/* Leaves nothing in the arena: it is asked again and again. */
 static bool shows(struct shop *shop, int server, const char *key, const char *value)
 {
+    size_t mark = shop->servers.arena.used;
     const char *found = get(shop, server, key, NULL);
-    return value == NULL ? found == NULL : found != NULL && strcmp(found, value) == 0;
+    bool is_shown = value == NULL ? found == NULL : found != NULL && strcmp(found, value) == 0;
+    arena_rewind(&shop->servers.arena, mark);
+    return is_shown;
 }
 
 static bool memory_shows(struct shop *shop, int server, const char *key)

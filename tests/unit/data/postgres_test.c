@@ -227,6 +227,25 @@ static void a_statement_that_takes_too_long_is_cut(void **state)
     store_close(store);
 }
 
+/* A deadline of the caller's, long before the server's own: SLEEP would take 10 s, and be asked twice. */
+static void nothing_waits_past_the_callers_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store *store = open_store(fixture, fixture->url, 8000, false);
+    struct db *db = store_connect(store);
+    int64_t count;
+    int64_t began_us = clock_monotonic_us();
+    db_set_deadline(db, began_us + 300000);
+    assert_int_equal(db_one_int(db, &SLEEP, DB_NO_ARGS, &count), DB_ERROR);
+    int64_t took_us = clock_monotonic_us() - began_us;
+    assert_in_range(took_us, 250000, 4000000);
+    assert_int_equal(db_transaction(db, increment, NULL), DB_ERROR); /* too late for it */
+    db_set_deadline(db, 0);
+    assert_int_equal(value_of(db, 1), 0); /* nobody else is refused: the server was not silent */
+    store_disconnect(db);
+    store_close(store);
+}
+
 static void a_dead_server_is_an_error_at_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -414,6 +433,52 @@ static void calls_of_one_kind_are_done_together_and_each_once(void **state)
     assert_true(atomic_load(&largest_batch) >= 2);
 }
 
+DB_STATEMENT(SLOW_COMMIT) = {
+    .sql = "CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS"
+           " 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'",
+};
+DB_STATEMENT(SLOW_COMMIT_OF_FIRST) = {
+    .sql = "CREATE CONSTRAINT TRIGGER slow_commit AFTER UPDATE ON counters DEFERRABLE INITIALLY DEFERRED"
+           " FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION slow_commit()",
+};
+
+struct slow_caller {
+    struct db *db;
+    _Atomic bool is_done;
+    enum db_result result;
+};
+
+static void *call_slowly(void *arg)
+{
+    struct slow_caller *caller = arg;
+    struct call call = {.counter = 1};
+    const uint64_t keys[DB_BATCH_KEYS] = {1, 0};
+    caller->result = db_transaction_batched(caller->db, &INCREMENTING, keys, &call);
+    atomic_store(&caller->is_done, true);
+    return NULL;
+}
+
+static void the_next_works_while_one_commits(void **state)
+{
+    struct fixture *fixture = *state;
+    struct slow_caller slow = {.db = store_connect(fixture->store)};
+    struct call call = {.counter = 2};
+    const uint64_t keys[DB_BATCH_KEYS] = {2, 0};
+    pthread_t thread;
+    assert_int_equal(db_run(fixture->db, &SLOW_COMMIT, DB_NO_ARGS), DB_DONE);
+    assert_int_equal(db_run(fixture->db, &SLOW_COMMIT_OF_FIRST, DB_NO_ARGS), DB_DONE);
+    assert_int_equal(pthread_create(&thread, NULL, call_slowly, &slow), 0);
+    usleep(300000); /* it commits now, for 1 s */
+    assert_int_equal(db_transaction_batched(fixture->db, &INCREMENTING, keys, &call), DB_DONE);
+    assert_false(atomic_load(&slow.is_done));
+    assert_int_equal(value_of(fixture->db, 2), 1);
+    assert_int_equal(value_of(fixture->db, 1), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(slow.result, DB_DONE);
+    assert_int_equal(value_of(fixture->db, 1), 1);
+    store_disconnect(slow.db);
+}
+
 static enum db_result batched_inside(struct db *db, void *arg)
 {
     const uint64_t keys[DB_BATCH_KEYS] = {0, 0};
@@ -536,12 +601,14 @@ int main(void)
         with_database(a_transaction_whose_connection_broke_runs_again),
         with_database(a_read_on_a_dead_connection_is_asked_again),
         with_database(a_statement_that_takes_too_long_is_cut),
+        with_database(nothing_waits_past_the_callers_deadline),
         with_database(a_dead_server_is_an_error_at_once),
         with_database(a_wrong_url_is_told_without_its_password),
         with_database(without_prepared_statements_all_is_the_same),
         with_database(prepared_statements_are_bounded),
         with_database(sums_of_every_size_are_integers),
         with_database(calls_of_one_kind_are_done_together_and_each_once),
+        with_database(the_next_works_while_one_commits),
         with_database(inside_a_transaction_it_is_a_part_of_it),
         with_database(what_is_expected_is_answered_in_one_flight),
         with_database(what_is_expected_and_not_asked_is_forgotten),

@@ -241,6 +241,7 @@ static enum http_status gate_wait(struct request *request, struct response *resp
 }
 
 static _Atomic int gated_failures; /* so many of them fail */
+static _Atomic bool is_gated_away; /* and do so as when the database is away */
 
 /* A reply for everyone that takes a while to make. */
 static enum http_status gated_get(struct request *request, struct response *response)
@@ -251,6 +252,8 @@ static enum http_status gated_get(struct request *request, struct response *resp
     sem_wait(&gate);
     if (gated_failures > 0) {
         gated_failures--;
+        if (is_gated_away)
+            return problem_database(response, DB_ERROR);
         return problem(response, PROBLEM_INTERNAL_ERROR, "Unlucky");
     }
     response_tag(response, "counter", (struct uuid){{(uint8_t)input->id}});
@@ -424,6 +427,7 @@ static inline void fixture_open(struct fixture *fixture)
     sem_init(&gate_reached, 0, 0);
     handler_calls = 0;
     gated_failures = 0;
+    is_gated_away = false;
     assert_true(arena_init(&fixture->arena, (size_t)64 << 20));
     test_store_make(&fixture->at, "http", true);
     fixture->store = test_store_open(&fixture->at, &fixture->arena);
@@ -431,6 +435,7 @@ static inline void fixture_open(struct fixture *fixture)
     assert_non_null(fixture->db);
     fixture->cache = cache_new(1 << 20);
     fixture->config = (struct config){.workers = 2,
+                                      .request_timeout_ms = 10000,
                                       .rate_limit = false,
                                       .rate_per_minute = 100,
                                       .rate_write_per_minute = 50,

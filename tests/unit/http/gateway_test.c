@@ -909,6 +909,21 @@ static void test_single_flight_that_fails(void **state)
     assert_int_equal(handler_calls, 4);
 }
 
+/* In turn they would wait for the same silence one after the other. */
+static void test_single_flight_without_database(void **state)
+{
+    struct fixture *f = *state;
+    struct background crowd[CROWD];
+    gated_failures = 1;
+    is_gated_away = true;
+    crowd_start(f, crowd, NULL);
+    sem_post(&gate);
+    assert_int_equal(crowd_end(crowd, 503), CROWD);
+    assert_int_equal(handler_calls, 1);
+    sem_post(&gate);
+    expect(f, METHOD_GET, "/gated/1", NULL, NULL, 200, NULL); /* who comes later tries anew */
+}
+
 /* A reply that was made while its subject was edited is for its own caller only. */
 static void test_single_flight_that_raced(void **state)
 {
@@ -1151,6 +1166,7 @@ int main(void)
         TEST(test_single_flight),
         TEST(test_single_flight_of_customers),
         TEST(test_single_flight_that_fails),
+        TEST(test_single_flight_without_database),
         TEST(test_single_flight_that_raced),
         TEST(test_single_flight_is_bounded),
         TEST(test_single_flight_is_pushed_out),
