@@ -325,6 +325,10 @@ static enum db_result judge(struct postgres_connection *connection, const PGresu
     if (state == NULL)
         state = "08006"; /* libpq's own words: the connection broke */
     connection->is_lost = connection->depth > 0;
+    if (state_is(state, "23505") && connection->depth > 0 && connection->may_meet_twin) {
+        connection->may_meet_twin = false;
+        connection->must_rerun = true;
+    }
     if (state_is(state, "23"))
         return DB_CONFLICT; /* a constraint */
     bool is_race = state_is(state, "40");

@@ -76,7 +76,8 @@ struct postgres_connection {
     int depth;             /* 0 outside a transaction, 1 in one, one more for each savepoint */
     bool is_begin_waiting; /* BEGIN leaves together with the first statement */
     bool is_lost;          /* a statement of the current level failed: it can only be rolled back */
-    bool must_rerun;       /* serialization failure, deadlock, lost connection: nothing happened, try again */
+    bool may_meet_twin; /* the first unique violation makes it run again: then it can see what was faster */
+    bool must_rerun;    /* serialization failure, deadlock, lost connection: nothing happened, try again */
     const char *isolation; /* what BEGIN says */
 };
 

@@ -1,6 +1,7 @@
 /* Transactions on PostgreSQL: SERIALIZABLE, and run again when the server found that two of them cannot have
  * happened one after the other (SQLSTATE 40001), that they waited for each other (40P01), or when the
- * connection broke before COMMIT was sent. */
+ * connection broke before COMMIT was sent. Once also after a unique violation (23505): a closure that asked
+ * whether a name is free, and then met one who was faster, can say so when it asks again. */
 #include "data/postgres_private.h"
 
 #include "base/clock.h"
@@ -88,6 +89,7 @@ static enum db_result run_outermost(struct postgres_connection *connection, cons
                                     db_closure closure, void *arg)
 {
     int64_t give_up_us = postgres_give_up_us(connection, connection->server->timeout_ms * INT64_C(1000));
+    connection->may_meet_twin = strcmp(isolation, "SERIALIZABLE") == 0;
     for (int attempt = 0;; attempt++) {
         enum db_result result = run_once(connection, isolation, closure, arg);
         if (!connection->must_rerun)

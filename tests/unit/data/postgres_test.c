@@ -202,6 +202,31 @@ static void a_transaction_whose_connection_broke_runs_again(void **state)
     assert_int_equal(value_of(fixture->db, 2), 7);
 }
 
+struct twin {
+    int runs;
+    int writes; /* runs that write what is there already */
+};
+
+static enum db_result meet_twin(struct db *db, void *arg)
+{
+    struct twin *twin = arg;
+    if (++twin->runs > twin->writes)
+        return DB_DONE;
+    return db_run(db, &COUNTER_ADD, DB_ARGS(db_int(1), db_int(0)));
+}
+
+static void who_meets_a_twin_may_look_again_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct twin polite = {.writes = 1};
+    struct twin stubborn = {.writes = 10};
+    assert_int_equal(db_transaction(fixture->db, meet_twin, &polite), DB_DONE);
+    assert_int_equal(polite.runs, 2);
+    assert_int_equal(db_transaction(fixture->db, meet_twin, &stubborn), DB_CONFLICT);
+    assert_int_equal(stubborn.runs, 2);
+    assert_int_equal(db_transaction(fixture->db, meet_twin, &(struct twin){.writes = 1}), DB_DONE);
+}
+
 static void a_read_on_a_dead_connection_is_asked_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -599,6 +624,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_database(no_increment_is_lost),
         with_database(a_transaction_whose_connection_broke_runs_again),
+        with_database(who_meets_a_twin_may_look_again_once),
         with_database(a_read_on_a_dead_connection_is_asked_again),
         with_database(a_statement_that_takes_too_long_is_cut),
         with_database(nothing_waits_past_the_callers_deadline),
