@@ -741,6 +741,18 @@ static const struct operation operations[] = {
         .accepts_if_match = true,
     },
     {
+        .name = "audit_log_list",
+        .method = METHOD_GET,
+        .path = "/audit-log",
+        .handler = audit_log_list,
+        .input = &audit_log_list_input_rule,
+        .access = ACCESS_STAFF,
+        .scope = SCOPE_AUDIT_READ,
+        .execution = EXECUTION_WORKER,
+        .rate_class = RATE_READ,
+        .priority = PRIORITY_BROWSE,
+    },
+    {
         .name = "settings_get",
         .method = METHOD_GET,
         .path = "/settings",

@@ -125,6 +125,8 @@ enum http_status role_get(struct request *request, struct response *response);
 enum http_status role_update(struct request *request, struct response *response);
 /* DELETE /roles/{name} */
 enum http_status role_delete(struct request *request, struct response *response);
+/* GET /audit-log */
+enum http_status audit_log_list(struct request *request, struct response *response);
 /* GET /settings */
 enum http_status settings_get(struct request *request, struct response *response);
 /* PATCH /settings */

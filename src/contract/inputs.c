@@ -2079,6 +2079,39 @@ const struct input_rule role_delete_input_rule = {
     .path = role_delete_path_fields, .path_count = COUNT_OF(role_delete_path_fields),
 };
 
+static const struct field_rule audit_log_list_query_fields[] = {
+    {.name = "actorId",
+     .kind = FIELD_UUID, .offset = offsetof(struct audit_log_list_input, actor_id),
+     .has_offset = offsetof(struct audit_log_list_input, has_actor_id)},
+    {.name = "resourceKind",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(40),
+     .offset = offsetof(struct audit_log_list_input, resource_kind),
+     .has_offset = offsetof(struct audit_log_list_input, has_resource_kind)},
+    {.name = "resourceId",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(64),
+     .offset = offsetof(struct audit_log_list_input, resource_id),
+     .has_offset = offsetof(struct audit_log_list_input, has_resource_id)},
+    {.name = "createdAt[gte]",
+     .kind = FIELD_TIME, .offset = offsetof(struct audit_log_list_input, created_at_gte_ms),
+     .has_offset = offsetof(struct audit_log_list_input, has_created_at_gte_ms)},
+    {.name = "createdAt[lte]",
+     .kind = FIELD_TIME, .offset = offsetof(struct audit_log_list_input, created_at_lte_ms),
+     .has_offset = offsetof(struct audit_log_list_input, has_created_at_lte_ms)},
+    {.name = "limit",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(100), .has_default = true,
+     .default_value = INT64_C(20), .offset = offsetof(struct audit_log_list_input, limit),
+     .has_offset = offsetof(struct audit_log_list_input, has_limit)},
+    {.name = "cursor",
+     .kind = FIELD_TEXT, .format = TEXT_CURSOR, .minimum = INT64_C(1), .maximum = INT64_C(512),
+     .offset = offsetof(struct audit_log_list_input, cursor),
+     .has_offset = offsetof(struct audit_log_list_input, has_cursor)},
+};
+
+const struct input_rule audit_log_list_input_rule = {
+    .size = sizeof(struct audit_log_list_input),
+    .query = audit_log_list_query_fields, .query_count = COUNT_OF(audit_log_list_query_fields),
+};
+
 const struct input_rule settings_get_input_rule = {
     .size = 0,
 };

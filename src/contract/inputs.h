@@ -1073,6 +1073,25 @@ struct role_delete_input {
     struct slice name;
 };
 
+/* GET /audit-log: Read who changed what */
+struct audit_log_list_input {
+    /* query */
+    struct uuid actor_id;
+    bool has_actor_id;
+    struct slice resource_kind;
+    bool has_resource_kind;
+    struct slice resource_id;
+    bool has_resource_id;
+    int64_t created_at_gte_ms;
+    bool has_created_at_gte_ms;
+    int64_t created_at_lte_ms;
+    bool has_created_at_lte_ms;
+    int64_t limit;
+    bool has_limit;
+    struct slice cursor;
+    bool has_cursor;
+};
+
 /* PATCH /settings: Change the settings */
 struct settings_update_input {
     /* body */
@@ -1172,6 +1191,7 @@ extern const struct input_rule role_create_input_rule;
 extern const struct input_rule role_get_input_rule;
 extern const struct input_rule role_update_input_rule;
 extern const struct input_rule role_delete_input_rule;
+extern const struct input_rule audit_log_list_input_rule;
 extern const struct input_rule settings_get_input_rule;
 extern const struct input_rule settings_update_input_rule;
 extern const struct input_rule health_live_input_rule;

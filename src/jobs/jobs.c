@@ -86,6 +86,7 @@ static struct job JOBS[] = {
     JOB("sweep_account_tokens", sweep_account_tokens, true),
     JOB("sweep_outbox", sweep_outbox, true),
     JOB("sweep_signing_keys", sweep_signing_keys, true),
+    JOB("sweep_audit_log", sweep_audit_log, true),
 };
 
 /* ---- the thread ---- */

@@ -3,6 +3,7 @@
 #include "jobs/sweeps.h"
 
 #include "auth/session.h"
+#include "http/audit.h"
 #include "http/idempotency.h"
 #include "jobs/outbox_delivery.h"
 #include "shop/accounts.h"
@@ -60,6 +61,16 @@ enum db_result sweep_outbox(struct step *step)
 enum db_result sweep_signing_keys(struct step *step)
 {
     return sweep_run(step, keys_purge);
+}
+
+/* By the setting how long they are kept. */
+enum db_result sweep_audit_log(struct step *step)
+{
+    struct step aged = *step;
+    aged.now_ms -= step->services->config->audit_days * DAY_MS;
+    enum db_result result = sweep_run(&aged, audit_purge);
+    step->has_more = aged.has_more;
+    return result;
 }
 
 /* Carts have no index on their age (every change of a cart would write it): they are walked through in the

@@ -13,3 +13,4 @@ enum db_result sweep_sessions(struct step *step);
 enum db_result sweep_account_tokens(struct step *step);
 enum db_result sweep_outbox(struct step *step);
 enum db_result sweep_signing_keys(struct step *step);
+enum db_result sweep_audit_log(struct step *step);

@@ -1,6 +1,7 @@
 /* The tree of categories: reading, making, changing, moving, deleting. */
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "http/page.h"
 #include "shop/category.h"
 #include "shop/names.h"
@@ -495,7 +496,8 @@ enum http_status category_create(struct request *request, struct response *respo
         return problem_database(response, result);
     drop_from_cache(response, category.id);
     response_location(response, "/categories/", category.id);
-    return answer_category(request, response, &category, HTTP_STATUS_CREATED);
+    enum http_status answer = answer_category(request, response, &category, HTTP_STATUS_CREATED);
+    return audited(request, response, "category", category.id, SLICE_ABSENT, answer);
 }
 
 /* ---- PATCH /categories/{id}: moving ---- */
@@ -622,6 +624,16 @@ static void take_plain_members(struct request *request, struct category *categor
     category->updated_at_ms = request->now_ms;
 }
 
+/* What the audit log keeps of a category that changes: what stands in its own row. */
+static struct slice category_state(struct arena *arena, const struct category *category)
+{
+    struct audit_state state;
+    audit_state_begin(&state, arena);
+    category_begin(&state.json, category);
+    json_object_end(&state.json);
+    return audit_state_end(&state);
+}
+
 /* The category as it is, if this request may change it. */
 static enum http_status open_category(struct request *request, struct response *response, struct uuid id,
                                       struct category *category)
@@ -641,6 +653,7 @@ enum http_status category_update(struct request *request, struct response *respo
     enum http_status status = open_category(request, response, input->id, &category);
     if (status)
         return status;
+    struct slice before = category_state(request->arena, &category);
     take_plain_members(request, &category);
     if (input->has_slug && !slice_equals(input->slug, category.slug)) {
         status = check_slug(request, response, input->slug);
@@ -657,7 +670,8 @@ enum http_status category_update(struct request *request, struct response *respo
         return problem_database(response, result);
     drop_from_cache(response, category.id);
     response_version(response, category.version);
-    return answer_category(request, response, &category, HTTP_STATUS_OK);
+    status = answer_category(request, response, &category, HTTP_STATUS_OK);
+    return audited(request, response, "category", category.id, before, status);
 }
 
 /* ---- DELETE /categories/{id} ---- */
@@ -691,5 +705,6 @@ enum http_status category_delete(struct request *request, struct response *respo
     if (result != DB_DONE)
         return problem_database(response, result);
     drop_from_cache(response, input->id);
-    return HTTP_STATUS_NO_CONTENT;
+    return audited(request, response, "category", input->id, category_state(request->arena, &category),
+                   HTTP_STATUS_NO_CONTENT);
 }

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "contract/handlers.h"
+#include "http/audit.h"
 #include "http/idempotency.h"
 #include "http/page.h"
 #include "shop/order.h"
@@ -268,6 +269,35 @@ static enum http_status order_for_change(struct request *request, struct respons
     return (enum http_status)0;
 }
 
+/* What the audit log keeps of an order: nothing that is its customer's. */
+static struct slice order_state(struct arena *arena, const struct order *order)
+{
+    struct audit_state state;
+    struct json_writer *json = &state.json;
+    audit_state_begin(&state, arena);
+    json_object_begin(json);
+    json_field_string(json, "orderNumber", order->order_number);
+    json_field_string(json, "orderStatus", slice_from(order_status_name(order->status)));
+    json_field_string(json, "paymentStatus", slice_from(payment_status_name(order->payment_status)));
+    json_field_string(json, "fulfillmentStatus",
+                      slice_from(fulfillment_status_name(order->fulfillment_status)));
+    json_field_money(json, "paid", order->paid_minor, order->currency);
+    json_field_money(json, "refunded", order->refunded_minor, order->currency);
+    json_object_end(json);
+    return audit_state_end(&state);
+}
+
+/* Writes the entry of a change of `before` to what the order is now, and answers it. */
+static enum http_status order_answer_audited(struct request *request, struct response *response,
+                                             struct slice before, const struct order *order,
+                                             enum http_status status)
+{
+    enum db_result result =
+        audit_record_id(request, request->db, "order", order->id, before, order_state(request->arena, order));
+    return result == DB_DONE ? order_answer(request, response, order, status)
+                             : problem_database(response, result);
+}
+
 static enum http_status refuse_transition(struct response *response, const struct order *order)
 {
     return problem(response, PROBLEM_INVALID_TRANSITION,
@@ -302,6 +332,7 @@ static enum http_status order_step(struct request *request, struct response *res
     refusal = refuse_while_charging(request, response, &order);
     if (refusal != 0)
         return refusal;
+    struct slice before = order_state(request->arena, &order);
     struct order next = order;
     next.status = to;
     next.hold_expires_at_ms = 0; /* the shop has taken it on: it no longer expires */
@@ -313,7 +344,7 @@ static enum http_status order_step(struct request *request, struct response *res
         return refuse_transition(response, &order);
     if (result != DB_DONE)
         return problem_database(response, result);
-    return order_answer(request, response, &order, HTTP_STATUS_OK);
+    return order_answer_audited(request, response, before, &order, HTTP_STATUS_OK);
 }
 
 enum http_status order_confirm(struct request *request, struct response *response)
@@ -365,6 +396,7 @@ enum http_status order_ship(struct request *request, struct response *response)
     refusal = refuse_while_charging(request, response, &order);
     if (refusal != 0)
         return refusal;
+    struct slice before = order_state(request->arena, &order);
     struct order next = order;
     next.status = ORDER_STATUS_SHIPPED;
     next.fulfillment_status = FULFILLMENT_STATUS_SHIPPED;
@@ -381,7 +413,7 @@ enum http_status order_ship(struct request *request, struct response *response)
     if (refusal != 0)
         return refusal;
     order_drop_products(response, &order);
-    return order_answer(request, response, &order, HTTP_STATUS_OK);
+    return order_answer_audited(request, response, before, &order, HTTP_STATUS_OK);
 }
 
 DB_STATEMENT(FULFILLMENT_DELIVERED) = {
@@ -396,6 +428,7 @@ enum http_status order_deliver(struct request *request, struct response *respons
     enum http_status refusal = order_for_change(request, response, request->db, input->id, &order);
     if (refusal != 0)
         return refusal;
+    struct slice before = order_state(request->arena, &order);
     struct order next = order;
     next.fulfillment_status = FULFILLMENT_STATUS_DELIVERED;
     if (order.status == ORDER_STATUS_SHIPPED)
@@ -413,7 +446,7 @@ enum http_status order_deliver(struct request *request, struct response *respons
         result = order_message(request->db, request->arena, "order.delivered", order.id, request->now_ms);
     if (result != DB_DONE)
         return problem_database(response, result);
-    return order_answer(request, response, &order, HTTP_STATUS_OK);
+    return order_answer_audited(request, response, before, &order, HTTP_STATUS_OK);
 }
 
 /* ---- POST /orders/{id}/payments ---- */
@@ -459,6 +492,7 @@ enum http_status order_payment_record(struct request *request, struct response *
         refusal = refuse_payment(request, response, &order, &input->amount);
     if (refusal != 0)
         return refusal;
+    struct slice before = order_state(request->arena, &order);
     struct payment payment = {
         .id = uuid_v7(request->now_ms),
         .order_id = order.id,
@@ -479,7 +513,7 @@ enum http_status order_payment_record(struct request *request, struct response *
     if (result != DB_DONE)
         return problem_database(response, result);
     response_location(response, "/orders/", order.id);
-    return order_answer(request, response, &order, HTTP_STATUS_CREATED);
+    return order_answer_audited(request, response, before, &order, HTTP_STATUS_CREATED);
 }
 
 /* ---- giving money back: POST /orders/{id}/refunds and /cancel ---- */
@@ -584,6 +618,16 @@ static enum http_status reversal_answer(struct reversal *reversal, enum http_sta
     return answered;
 }
 
+/* Of what staff decided; whether a provider then moved the money stands in the order's history. */
+static enum db_result reversal_audit(struct db *db, struct reversal *reversal, struct slice before)
+{
+    struct request *request = reversal->request;
+    if (!principal_has(&request->principal, SCOPE_ORDERS_WRITE))
+        return DB_DONE; /* customers call off their own */
+    return audit_record_id(request, db, "order", reversal->order_id, before,
+                           order_state(request->arena, &reversal->order));
+}
+
 static enum db_result refund_place(struct db *db, void *arg)
 {
     struct reversal *reversal = arg;
@@ -603,6 +647,7 @@ static enum db_result refund_place(struct db *db, void *arg)
                                          "must be the order's, %.*s", SLICE_ARG(order->currency));
         return DB_CONFLICT;
     }
+    struct slice before = order_state(request->arena, order);
     enum db_result result = refund_start(db, request->arena, payment_provider_named(order->payment_method),
                                          &reversal->order, reversal->amount_minor, actor_of(request),
                                          reversal->reason, request->now_ms, &reversal->refund);
@@ -610,6 +655,8 @@ static enum db_result refund_place(struct db *db, void *arg)
         reversal->status = problem(
             reversal->response, PROBLEM_REFUND_EXCEEDS_PAYMENT, "Only %lld %.*s are left to give back",
             (long long)(order->paid_minor - order->refunded_minor), SLICE_ARG(order->currency));
+    if (result == DB_DONE)
+        result = reversal_audit(db, reversal, before);
     return result == DB_DONE ? reversal_remember(db, reversal, HTTP_STATUS_CREATED) : result;
 }
 
@@ -662,6 +709,7 @@ static enum db_result cancel_place(struct db *db, void *arg)
     if (reversal->status != 0)
         return DB_CONFLICT;
     struct order *order = &reversal->order;
+    struct slice before = order_state(request->arena, order);
     enum db_result result = may_cancel(request, order)
                                 ? order_cancel_now(db, request->arena, order, actor_of(request),
                                                    reversal->reason, request->now_ms)
@@ -675,6 +723,8 @@ static enum db_result cancel_place(struct db *db, void *arg)
     if (was_charged)
         result = refund_start(db, request->arena, provider, order, 0, actor_of(request), reversal->reason,
                               request->now_ms, &reversal->refund);
+    if (result == DB_DONE)
+        result = reversal_audit(db, reversal, before);
     return result == DB_DONE ? reversal_remember(db, reversal, HTTP_STATUS_OK) : result;
 }
 

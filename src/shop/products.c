@@ -2,6 +2,7 @@
  * are in products_list.c. */
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "shop/category.h"
 #include "shop/names.h"
 #include "shop/product_edit.h"
@@ -272,10 +273,20 @@ static enum http_status plan_list(struct product_edit *edit, const struct produc
     return (enum http_status)0;
 }
 
-static enum http_status answer_product(struct product_edit *edit, enum http_status status)
+/* What the audit log keeps of a product before it changes. */
+static struct slice product_state(struct arena *arena, const struct product *product)
+{
+    struct audit_state state;
+    audit_state_begin(&state, arena);
+    product_write(&state.json, product, PRODUCT_VIEW_STAFF, NULL);
+    return audit_state_end(&state);
+}
+
+static enum http_status answer_product(struct product_edit *edit, struct slice before,
+                                       enum http_status status)
 {
     product_write(&edit->response->json, &edit->product, PRODUCT_VIEW_STAFF, NULL);
-    return status;
+    return audited(edit->request, edit->response, "product", edit->product.id, before, status);
 }
 
 /* ---- POST /products ---- */
@@ -368,7 +379,7 @@ enum http_status product_create(struct request *request, struct response *respon
     if (status)
         return status;
     response_location(response, "/products/", product->id);
-    return answer_product(&edit, HTTP_STATUS_CREATED);
+    return answer_product(&edit, SLICE_ABSENT, HTTP_STATUS_CREATED);
 }
 
 /* ---- PATCH /products/{id} ---- */
@@ -441,6 +452,7 @@ enum http_status product_update(struct request *request, struct response *respon
     enum http_status status = product_edit_open(&edit, request, response, input->id);
     if (status)
         return status;
+    struct slice before = product_state(request->arena, &edit.product);
     take_plain_members(&edit, input);
     if (input->has_category_id)
         status = take_category(&edit, input->category_id_is_null, input->category_id);
@@ -458,7 +470,7 @@ enum http_status product_update(struct request *request, struct response *respon
     if (status)
         return status;
     response_version(response, edit.product.version);
-    return answer_product(&edit, HTTP_STATUS_OK);
+    return answer_product(&edit, before, HTTP_STATUS_OK);
 }
 
 /* ---- DELETE /products/{id} ---- */
@@ -484,6 +496,7 @@ enum http_status product_delete(struct request *request, struct response *respon
     enum http_status status = product_edit_open(&edit, request, response, input->id);
     if (status)
         return status;
+    struct slice before = product_state(request->arena, &edit.product);
     struct db *db = request->db;
     bool counts_moved = false;
     enum db_result result = product_unpublish(db, request->arena, &edit.product, &counts_moved);
@@ -501,5 +514,5 @@ enum http_status product_delete(struct request *request, struct response *respon
     response_drop(response, "products");
     if (counts_moved)
         response_drop(response, "categories");
-    return HTTP_STATUS_NO_CONTENT;
+    return audited(request, response, "product", input->id, before, HTTP_STATUS_NO_CONTENT);
 }

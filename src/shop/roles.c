@@ -7,6 +7,7 @@
 
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "http/page.h"
 
 #define ROLES_MAX 100
@@ -81,6 +82,15 @@ static enum http_status role_answer(struct request *request, struct response *re
     response_version(response, role->version);
     role_write(&response->json, request->arena, role);
     return status;
+}
+
+/* What the audit log keeps of a role that changes. */
+static struct slice role_state(struct arena *arena, const struct staff_role *role)
+{
+    struct audit_state state;
+    audit_state_begin(&state, arena);
+    role_write(&state.json, arena, role);
+    return audit_state_end(&state);
 }
 
 static enum http_status role_for_reply(struct request *request, struct response *response, struct slice name,
@@ -245,7 +255,8 @@ enum http_status role_create(struct request *request, struct response *response)
     if (result != DB_DONE)
         return problem_database(response, result);
     response_header(response, "Location", arena_format(request->arena, "/roles/%.*s", SLICE_ARG(role.name)));
-    return role_answer(request, response, &role, HTTP_STATUS_CREATED);
+    return audited_named(request, response, "role", role.name, SLICE_ABSENT,
+                         role_answer(request, response, &role, HTTP_STATUS_CREATED));
 }
 
 /* ---- changing and deleting ---- */
@@ -285,6 +296,7 @@ enum http_status role_update(struct request *request, struct response *response)
         refusal = refuse_greater_scopes(request, response, scopes_of(&input->scopes));
     if (refusal != 0)
         return refusal;
+    struct slice before = role_state(request->arena, &role);
     if (input->has_description)
         role.description = input->description;
     if (input->has_scopes)
@@ -298,7 +310,8 @@ enum http_status role_update(struct request *request, struct response *response)
     role.version++;
     role.updated_at_ms = request->now_ms;
     role_drop(request, response, role.name);
-    return role_answer(request, response, &role, HTTP_STATUS_OK);
+    return audited_named(request, response, "role", role.name, before,
+                         role_answer(request, response, &role, HTTP_STATUS_OK));
 }
 
 DB_STATEMENT(ROLE_HOLDERS) = {
@@ -333,5 +346,6 @@ enum http_status role_delete(struct request *request, struct response *response)
     if (result != DB_DONE)
         return problem_database(response, result);
     role_drop(request, response, role.name);
-    return HTTP_STATUS_NO_CONTENT;
+    return audited_named(request, response, "role", role.name, role_state(request->arena, &role),
+                         HTTP_STATUS_NO_CONTENT);
 }

@@ -3,6 +3,7 @@
 
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 
 DB_STATEMENT(SETTINGS_READ) = {
     .sql =
@@ -52,9 +53,8 @@ static void limit_write(struct json_writer *json, const char *key, int64_t limit
         json_field_int(json, key, limit);
 }
 
-static enum http_status settings_answer(struct response *response, const struct shop_settings *settings)
+static void settings_write_json(struct json_writer *json, const struct shop_settings *settings)
 {
-    struct json_writer *json = &response->json;
     json_object_begin(json);
     json_field_string(json, "storeName", settings->store_name);
     json_field_string(json, "currency", settings->currency);
@@ -73,6 +73,11 @@ static enum http_status settings_answer(struct response *response, const struct 
     limit_write(json, "maxOpenGuestOrdersPerEmail", settings->max_open_guest_orders_per_email);
     limit_write(json, "maxOpenGuestOrdersPerAddress", settings->max_open_guest_orders_per_address);
     json_object_end(json);
+}
+
+static enum http_status settings_answer(struct response *response, const struct shop_settings *settings)
+{
+    settings_write_json(&response->json, settings);
     response_version(response, settings->version);
     return HTTP_STATUS_OK;
 }
@@ -174,6 +179,9 @@ enum http_status settings_update(struct request *request, struct response *respo
     enum db_result result = shop_settings_read(request->db, request->arena, &settings);
     if (result != DB_DONE)
         return problem_database(response, result);
+    struct audit_state before;
+    audit_state_begin(&before, request->arena);
+    settings_write_json(&before.json, &settings);
     enum http_status refusal = response_precondition(response, request, settings.version);
     if (refusal == 0)
         refusal = amounts_take(response, input, &settings);
@@ -185,5 +193,6 @@ enum http_status settings_update(struct request *request, struct response *respo
         return problem_database(response, result);
     settings.version++;
     response_drop(response, "settings"); /* what shows totals */
-    return settings_answer(response, &settings);
+    return audited_named(request, response, "settings", SLICE("settings"), audit_state_end(&before),
+                         settings_answer(response, &settings));
 }

@@ -1,6 +1,7 @@
 /* The stock of a variant, for staff: adjusting it, and what became of it. */
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "http/page.h"
 #include "shop/stock.h"
 
@@ -83,6 +84,9 @@ enum http_status stock_adjust(struct request *request, struct response *response
     struct stock_level level;
     if (stock_read(request->db, input->id, input->variant_id, &level) != DB_ROW)
         return problem_database(response, DB_ERROR);
+    struct audit_state before;
+    audit_state_begin(&before, request->arena);
+    level_write(&before.json, input->variant_id, sku, &level);
     bool was_sellable = stock_is_sellable(&level);
     struct stock_change change = {
         .has_delta = input->has_delta,
@@ -106,7 +110,8 @@ enum http_status stock_adjust(struct request *request, struct response *response
         response_drop(response, "products");
     locate(request, response, input);
     level_write(&response->json, input->variant_id, sku, &level);
-    return HTTP_STATUS_CREATED;
+    return audited(request, response, "stock", input->variant_id, audit_state_end(&before),
+                   HTTP_STATUS_CREATED);
 }
 
 /* ---- GET /products/{id}/variants/{variantId}/stock-adjustments ---- */

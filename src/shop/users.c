@@ -7,6 +7,7 @@
 #include "auth/session.h"
 #include "base/text.h"
 #include "contract/handlers.h"
+#include "http/audit.h"
 #include "http/page.h"
 #include "shop/names.h"
 #include "shop/roles.h"
@@ -486,6 +487,13 @@ static enum db_result access_end(struct request *request, struct response *respo
     return sessions_revoke_of_user(request->db, user_id, (struct uuid){{0}}, request->now_ms);
 }
 
+/* What the audit log keeps of an account that changes. DB_DONE or DB_ERROR. */
+static enum db_result state_before(struct request *request, struct uuid id, struct audit_state *state)
+{
+    audit_state_begin(state, request->arena);
+    return user_write(&state->json, request->db, id, NULL) == DB_ROW ? DB_DONE : DB_ERROR;
+}
+
 enum http_status user_update(struct request *request, struct response *response)
 {
     const struct user_update_input *input = request->input;
@@ -508,13 +516,17 @@ enum http_status user_update(struct request *request, struct response *response)
         refusal = refuse_last_admin(request, response, &account);
     if (refusal != 0)
         return refusal;
-    enum db_result result = account_store(request->db, request->arena, &next, request->now_ms);
+    struct audit_state before;
+    enum db_result result = state_before(request, account.id, &before);
+    if (result == DB_DONE)
+        result = account_store(request->db, request->arena, &next, request->now_ms);
     if (result == DB_DONE &&
         (!slice_equals(next.role.name, account.role.name) || next.status != account.status))
         result = access_end(request, response, account.id);
     if (result != DB_DONE)
         return problem_database(response, result);
-    return user_answer(request, response, account.id);
+    return audited(request, response, AUDIT_USER, account.id, audit_state_end(&before),
+                   user_answer(request, response, account.id));
 }
 
 /* Nothing personal stays; the orders have their own copy of what the books need. */
@@ -573,5 +585,7 @@ enum http_status user_delete(struct request *request, struct response *response)
         result = db_run(db, &USER_CART_LINES_DELETE, DB_ARGS(id));
     if (result == DB_DONE)
         result = db_run(db, &USER_CART_DELETE, DB_ARGS(id));
-    return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return audited(request, response, AUDIT_USER, account.id, SLICE_ABSENT, HTTP_STATUS_NO_CONTENT);
 }

@@ -3,6 +3,7 @@
  * together. */
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "shop/product_edit.h"
 
 /* Plans every variant as it is, but `except` (NULL: none). */
@@ -28,6 +29,15 @@ static const struct product_variant *find_variant(const struct product_edit *edi
 static enum http_status answer_no_variant(struct response *response)
 {
     return problem(response, PROBLEM_VARIANT_NOT_FOUND, "The product has no variant with this id");
+}
+
+/* What the audit log keeps of a variant before it changes. */
+static struct slice variant_state(const struct product_edit *edit, const struct product_variant *variant)
+{
+    struct audit_state state;
+    audit_state_begin(&state, edit->request->arena);
+    product_variant_write(&state.json, &edit->product, variant);
+    return audit_state_end(&state);
 }
 
 /* ---- POST /products/{id}/variants ---- */
@@ -74,7 +84,7 @@ enum http_status variant_create(struct request *request, struct response *respon
     const struct product_variant *made = &edit.product.variants[edit.before_count];
     locate(request, response, edit.product.id, made->id);
     product_variant_write(&response->json, &edit.product, made);
-    return HTTP_STATUS_CREATED;
+    return audited(request, response, "variant", made->id, SLICE_ABSENT, HTTP_STATUS_CREATED);
 }
 
 /* ---- PATCH /products/{id}/variants/{variantId} ---- */
@@ -89,6 +99,7 @@ enum http_status variant_update(struct request *request, struct response *respon
     const struct product_variant *variant = find_variant(&edit, input->variant_id);
     if (variant == NULL)
         return answer_no_variant(response);
+    struct slice before = variant_state(&edit, variant);
     struct product_variant_input given = {
         VARIANT_MEMBERS(input),
         .has_price = input->has_price,
@@ -105,7 +116,7 @@ enum http_status variant_update(struct request *request, struct response *respon
     if (status)
         return status;
     product_variant_write(&response->json, &edit.product, &edit.product.variants[variant - edit.before]);
-    return HTTP_STATUS_OK;
+    return audited(request, response, "variant", input->variant_id, before, HTTP_STATUS_OK);
 }
 
 /* ---- DELETE /products/{id}/variants/{variantId} ---- */
@@ -123,9 +134,11 @@ enum http_status variant_delete(struct request *request, struct response *respon
     if (edit.before_count == 1)
         return problem(response, PROBLEM_LAST_VARIANT,
                        "A product has at least one variant: delete the product");
+    struct slice before = variant_state(&edit, variant);
     product_edit_plan(&edit, edit.before_count - 1);
     status = keep_others(&edit, variant);
     if (!status)
         status = product_edit_write(&edit);
-    return status ? status : HTTP_STATUS_NO_CONTENT;
+    return audited(request, response, "variant", input->variant_id, before,
+                   status ? status : HTTP_STATUS_NO_CONTENT);
 }

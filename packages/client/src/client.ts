@@ -34,6 +34,7 @@ import type {
     Role,
     RoleCreateInput,
     RoleUpdateInput,
+    AuditEntry,
     Session,
     RegisterInput,
     LoginInput,
@@ -605,6 +606,28 @@ export type RoleDeleteReply = object;
 export interface RoleDeleteParameters {
     /** The name of the role. */
     name: RoleName;
+}
+
+export type AuditLogListReply = {
+    data: AuditEntry[];
+    pagination: Pagination;
+};
+
+export interface AuditLogListParameters {
+    /** Only changes by this user or key. */
+    actorId?: string | undefined;
+    /** Only changes of this kind of thing, such as `product`, `stock`, `order`, `user`, `role` or `settings`. */
+    resourceKind?: string | undefined;
+    /** Only changes of the one with this id or name; needs `resourceKind`. */
+    resourceId?: string | undefined;
+    /** Only changes at this time or later. */
+    "createdAt[gte]"?: string | undefined;
+    /** Only changes at this time or earlier. */
+    "createdAt[lte]"?: string | undefined;
+    /** How many to answer at most. */
+    limit?: number | undefined;
+    /** The `nextCursor` of the page before. It is opaque, signed, and holds for the same filters and sort only. */
+    cursor?: string | undefined;
 }
 
 export type SettingsGetReply = {
@@ -1190,6 +1213,16 @@ export class SoukClient {
      */
     roleDelete(parameters: RoleDeleteParameters, options?: MatchOptions): Promise<Reply<RoleDeleteReply>> {
         return this.transport.call({ method: "DELETE", path: "/roles/{name}", pathValues: { name: parameters.name }, options });
+    }
+
+    /**
+     * Read who changed what.
+     *
+     * Every change that staff made: who, what, its state before and after, from where. Newest first. Entries are kept for
+     * `SOUK_AUDIT_DAYS`; nothing changes or removes one before, but the erasure of a person, which empties what was personal.
+     */
+    auditLogList(parameters: AuditLogListParameters = {}, options?: CallOptions): Promise<Reply<AuditLogListReply>> {
+        return this.transport.call({ method: "GET", path: "/audit-log", query: { actorId: parameters.actorId, resourceKind: parameters.resourceKind, resourceId: parameters.resourceId, "createdAt[gte]": parameters["createdAt[gte]"], "createdAt[lte]": parameters["createdAt[lte]"], limit: parameters.limit, cursor: parameters.cursor }, options });
     }
 
     /**

@@ -856,6 +856,37 @@ export interface RoleUpdateInput {
     scopes?: Scope[];
 }
 
+/** One change that staff made. */
+export interface AuditEntry {
+    /** UUIDv7. */
+    id: string;
+    /** When. */
+    at: string;
+    /** Who. */
+    actor: {
+        /** What did it. */
+        kind: "user" | "api_key" | "system";
+        /** Of the user or the key. */
+        id: string | null;
+    };
+    /** The `operationId`, such as `productUpdate`. */
+    operation: string;
+    /** What kind of thing was changed. */
+    resourceKind: string;
+    /** Its id or name. */
+    resourceId: string;
+    /** Its state before, as the API shows it; null when there was none, or it was erased. */
+    before: Record<string, unknown> | null;
+    /** Its state after; null when there is none, or it was erased. */
+    after: Record<string, unknown> | null;
+    /** The address of the client. */
+    address: string | null;
+    /** What the client calls itself. */
+    userAgent: string | null;
+    /** Finds the request in the log. */
+    requestId: string;
+}
+
 /** `disabled`: cannot log in. */
 export type UserStatus = "active" | "disabled";
 

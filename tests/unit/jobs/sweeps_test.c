@@ -130,6 +130,30 @@ static void test_signing_keys(void **state)
     assert_int_equal(bench_count(bench, &KEYS_LEFT), 2);
 }
 
+/* ---- the audit log ---- */
+
+DB_STATEMENT(ENTRY_INSERT) = {
+    .sql =
+        "INSERT INTO audit_log (id, created_at, actor_kind, operation, resource_kind, resource_id, request_id)"
+        " VALUES ($1, $2, 'system', 'test', 'test', 'test', '')",
+    .params = {DB_UUID, DB_TIME},
+};
+DB_STATEMENT(ENTRY_COUNT) = {.sql = "SELECT COUNT(*) FROM audit_log", .columns = {DB_INT}};
+
+static void test_audit_log(void **state)
+{
+    struct bench *bench = *state;
+    int64_t now_ms = clock_now_ms();
+    bench->config.audit_days = 30;
+    const int64_t ages_days[] = {0, 29, 31, 365};
+    for (size_t i = 0; i < COUNT_OF(ages_days); i++) {
+        int64_t at_ms = now_ms - ages_days[i] * DAY_MS;
+        shop_write(bench->shop, &ENTRY_INSERT, DB_ARGS(db_uuid(uuid_v7(at_ms)), db_time(at_ms)));
+    }
+    sweep(bench, sweep_audit_log, false);
+    assert_int_equal(bench_count(bench, &ENTRY_COUNT), 2);
+}
+
 /* ---- carts ---- */
 
 DB_STATEMENT(CART_INSERT) = {
@@ -202,6 +226,7 @@ int main(void)
         TEST(test_stops_between_batches),
         TEST(test_outbox),
         TEST(test_signing_keys),
+        TEST(test_audit_log),
         TEST(test_carts),
         TEST(test_carts_walk),
     };
