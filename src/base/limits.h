@@ -77,6 +77,10 @@
 
 /* cache */
 #define CACHE_BYTES_DEFAULT ((size_t)64 << 20)
+#define CACHE_STALE_SECONDS 60  /* a reply may be given out for so long after its time, if need be */
+#define CACHE_REFRESHES_MAX 16  /* stale replies that are made anew at once */
+#define COMPRESS_BYTES_MIN 1024 /* smaller replies fit into a packet anyway */
+#define COMPRESSIONS_MAX 16     /* at once; what comes on top is sent as it is */
 #define CACHE_ENTRY_BYTES_MAX ((size_t)256 << 10)
 #define CACHE_TAGS_MAX 128 /* a page of 100 products and its list */
 #define CACHE_TAG_BYTES_MAX 200

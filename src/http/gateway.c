@@ -328,69 +328,6 @@ static enum http_status parse_query(struct exchange *x)
     return GO_ON;
 }
 
-static int compare_parameters(const void *a, const void *b)
-{
-    const struct raw_parameter *x = *(const struct raw_parameter *const *)a;
-    const struct raw_parameter *y = *(const struct raw_parameter *const *)b;
-    size_t shorter = x->name.len < y->name.len ? x->name.len : y->name.len;
-    int order = memcmp(x->name.ptr, y->name.ptr, shorter);
-    if (order == 0 && x->name.len != y->name.len)
-        order = x->name.len < y->name.len ? -1 : 1;
-    return order != 0 ? order : (x < y ? -1 : 1); /* of one name: as they came */
-}
-
-/* Operation, path and the query in the order of its names. NUL parts them: none of them can hold one. */
-static struct slice cache_key_of(struct exchange *x)
-{
-    struct buf key;
-    buf_init(&key, x->arena);
-    buf_append(&key, slice_from(x->request.operation->name));
-    buf_append_char(&key, '\0');
-    buf_append(&key, x->target);
-    const struct raw_parameter *sorted[QUERY_PARAMETERS_MAX];
-    for (size_t i = 0; i < x->parameter_count; i++)
-        sorted[i] = &x->parameters[i];
-    qsort(sorted, x->parameter_count, sizeof(sorted[0]), compare_parameters);
-    for (size_t i = 0; i < x->parameter_count; i++) {
-        buf_append_char(&key, '\0');
-        buf_append(&key, sorted[i]->name);
-        buf_append_char(&key, '\0');
-        buf_append(&key, sorted[i]->value);
-    }
-    return key.overflow ? SLICE_ABSENT : buf_slice(&key);
-}
-
-bool gateway_take_cached(struct exchange *x, struct slice packed)
-{
-    struct slice content_type;
-    if (!cached_reply_unpack(packed, &content_type, &x->etag, &x->reply.body))
-        return false;
-    x->response.content_type = content_type.ptr;
-    x->cache_state = CACHE_HIT;
-    x->status = HTTP_STATUS_OK;
-    return true;
-}
-
-/* The reply that this server's memory holds for this request. It stands before validation: only what was once
- * valid was kept, under the same words. Staff read fresh and may see more. */
-static enum http_status look_up_cache(struct gateway *gateway, struct exchange *x)
-{
-    const struct operation *operation = x->request.operation;
-    struct cache *cache = gateway->services->cache;
-    if (cache == NULL || operation->cache_seconds == 0 || operation->access != ACCESS_PUBLIC ||
-        operation->method != METHOD_GET || principal_is_staff(&x->request.principal))
-        return GO_ON;
-    x->cache_key = cache_key_of(x);
-    if (slice_is_absent(x->cache_key))
-        return GO_ON;
-    struct slice packed;
-    if (cache_get(cache, x->cache_key, x->arena, &packed, &x->cache_age_s) && gateway_take_cached(x, packed))
-        return HTTP_STATUS_OK;
-    x->cache_state = CACHE_MISS;
-    x->cache_ticket = cache_ticket(cache); /* before anything is read */
-    return GO_ON;
-}
-
 static enum http_status decode_input(struct exchange *x)
 {
     struct request *request = &x->request;
@@ -411,6 +348,25 @@ static enum http_status decode_input(struct exchange *x)
         return problem_fields(&x->response, errors.list, errors.count);
     request->input = input;
     return GO_ON;
+}
+
+bool gateway_prepare_refresh(struct exchange *x)
+{
+    struct request *request = &x->request;
+    if (router_find(x->gateway->router, x->arena, x->method, x->target, &x->route) != ROUTE_FOUND)
+        return false;
+    request->operation = x->route.operation;
+    request->services = x->gateway->services;
+    request->arena = x->arena;
+    request->now_ms = clock_now_ms();
+    take_request_id(x);
+    x->arena_mark = x->arena->used;
+    response_init(&x->response, x->arena, request->operation->is_bare);
+    if (parse_query(x) != GO_ON || decode_input(x) != GO_ON)
+        return false;
+    x->execution = request->operation->choose_execution ? request->operation->choose_execution(request)
+                                                        : request->operation->execution;
+    return true;
 }
 
 static enum http_status read_if_match(struct exchange *x)
@@ -515,7 +471,7 @@ enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *
         (status = check_rate_of_user(gateway, x)) ||
         (status = authorize(x)) ||
         (status = parse_query(x)) ||
-        (status = look_up_cache(gateway, x)) ||
+        (status = gateway_look_up_cache(x)) ||
         (status = decode_input(x)) ||
         (status = read_if_match(x)) ||
         (status = read_idempotency_key(x)))

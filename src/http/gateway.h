@@ -12,6 +12,7 @@
  * dropped and metrics counted. */
 #pragma once
 
+#include "http/coding.h"
 #include "http/response.h"
 #include "http/router.h"
 #include "http/throttle.h"
@@ -54,7 +55,7 @@ struct reply {
     struct slice body; /* of a 304 or a HEAD: what a GET would have got, for its length; not to be sent */
 };
 
-enum cache_state { CACHE_UNUSED, CACHE_MISS, CACHE_HIT };
+enum cache_state { CACHE_UNUSED, CACHE_MISS, CACHE_HIT, CACHE_HIT_STALE };
 
 /* A request with an Idempotency-Key that runs now; its scope is in no two of these. */
 struct flight {
@@ -109,7 +110,11 @@ struct exchange {
     struct cache_ticket cache_ticket;
     struct slice cache_key;
     int64_t cache_age_s;
-    struct slice etag; /* of a cached reply */
+    struct cache_hit stale;            /* CACHE_GONE: none */
+    enum content_coding wanted_coding; /* of a reply from the cache */
+    enum content_coding coding;        /* of the reply's body */
+    bool is_refresh;                   /* nobody waits for it: see gateway_refresh */
+    struct slice etag;                 /* of the reply in CODING_IDENTITY */
     bool has_verdict;
     struct throttle_verdict verdict;
     bool is_replay;

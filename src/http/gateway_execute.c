@@ -201,17 +201,6 @@ static bool has_database(struct exchange *x, struct db *db)
     return false;
 }
 
-/* Somebody may have made the reply since this thread's memory was asked: another request that was in the
- * queue before, or another server. */
-static bool take_shared(struct exchange *x)
-{
-    struct slice packed;
-    return x->cache_state == CACHE_MISS &&
-           cache_get_shared(x->gateway->services->cache, x->cache_key, x->arena, &packed, &x->cache_age_s,
-                            &x->cache_ticket) &&
-           gateway_take_cached(x, packed);
-}
-
 /* In one snapshot. */
 static void run_read_on(struct exchange *x, struct db *db)
 {
@@ -311,7 +300,7 @@ static bool is_too_late(struct exchange *x)
 static void run(struct exchange *x)
 {
     if (x->execution == EXECUTION_INLINE || x->execution == EXECUTION_WORKER) {
-        if (!take_shared(x))
+        if (!gateway_take_shared(x))
             run_read(x);
         return;
     }
@@ -363,16 +352,33 @@ static void submit_to_lane(struct exchange *x)
     gateway_conclude(x);
 }
 
-static void submit_to_pool(struct workers *pool, struct exchange *x, void (*run_job)(struct worker_job *))
+/* In a queue that is full, or that moves too slowly: answered by the thread that found it so. */
+static void exchange_refuse(struct worker_job *job)
+{
+    struct exchange *x = exchange_of_job(job);
+    exchange_set_unavailable(x, "The shop is busy; try again");
+    gateway_conclude(x);
+}
+
+static void submit_job(struct workers *pool, struct worker_job *job)
 {
     struct worker_job *evicted;
-    x->worker_job = (struct worker_job){.run = run_job, .priority = x->request.operation->priority};
-    bool is_taken = workers_submit(pool, &x->worker_job, &evicted);
-    struct exchange *refused = !is_taken ? x : evicted != NULL ? exchange_of_job(evicted) : NULL;
-    if (refused != NULL) {
-        exchange_set_unavailable(refused, "The shop is busy; try again");
-        gateway_conclude(refused);
-    }
+    bool is_taken = workers_submit(pool, job, &evicted);
+    struct worker_job *refused = is_taken ? evicted : job;
+    if (refused != NULL)
+        refused->refuse(refused);
+}
+
+static void submit_to_pool(struct workers *pool, struct exchange *x, void (*run_job)(struct worker_job *))
+{
+    x->worker_job = (struct worker_job){
+        .run = run_job, .refuse = exchange_refuse, .priority = x->request.operation->priority};
+    submit_job(pool, &x->worker_job);
+}
+
+void gateway_submit_job(struct gateway *gateway, struct worker_job *job)
+{
+    submit_job(gateway->workers, job);
 }
 
 /* What asks Redis first goes alone: the others would wait for its round trip. So does what may be read on a
@@ -392,7 +398,7 @@ void gateway_submit(struct gateway *gateway, struct exchange *x)
 /* False when it is answered already. */
 static bool expect_read(struct exchange *x)
 {
-    if (is_too_late(x) || take_shared(x))
+    if (is_too_late(x) || gateway_take_shared(x))
         return false;
     x->request.db = gateway_read_db(x->gateway, x);
     if (x->request.db != NULL)
@@ -426,7 +432,7 @@ void gateway_run_gathered(struct worker_job **jobs, size_t count)
             gateway_conclude(x);
     }
     for (size_t i = 0; i < waiting_count; i++) {
-        if (i > 0 && clock_monotonic_us() > patient_until_us) {
+        if (i > 0 && !waiting[i]->is_refresh && clock_monotonic_us() > patient_until_us) {
             submit_to_pool(gateway->workers, waiting[i], worker_run);
             continue;
         }
@@ -485,6 +491,8 @@ enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *
         flight_end(x);
         return GATEWAY_ANSWERED;
     }
+    if (gateway_take_stale(x))
+        return GATEWAY_ANSWERED;
     bool is_on_worker = x->is_suspended;
     if (!is_on_worker)
         suspend(x);

@@ -40,6 +40,27 @@ static void fill_wait(struct fill *fill, struct exchange *x)
     fill->waiting++;
 }
 
+static struct fill *fill_find(struct fill_stripe *stripe, const struct exchange *x)
+{
+    struct fill *fill = stripe->first;
+    while (fill != NULL &&
+           (fill->hash != x->fill.hash || !slice_equals(exchange_of_fill(fill)->cache_key, x->cache_key)))
+        fill = fill->next;
+    return fill;
+}
+
+bool fill_begin(struct exchange *x)
+{
+    x->fill = (struct fill){.hash = hash64(x->cache_key)};
+    struct fill_stripe *stripe = stripe_of(x);
+    pthread_mutex_lock(&stripe->lock);
+    bool is_first = fill_find(stripe, x) == NULL;
+    if (is_first)
+        fill_register(stripe, x);
+    pthread_mutex_unlock(&stripe->lock);
+    return is_first;
+}
+
 bool fill_join(struct exchange *x)
 {
     if (x->cache_state != CACHE_MISS || x->fill.is_registered)
@@ -48,10 +69,7 @@ bool fill_join(struct exchange *x)
     struct fill_stripe *stripe = stripe_of(x);
     bool is_waiting = false;
     pthread_mutex_lock(&stripe->lock);
-    struct fill *fill = stripe->first;
-    while (fill != NULL &&
-           (fill->hash != x->fill.hash || !slice_equals(exchange_of_fill(fill)->cache_key, x->cache_key)))
-        fill = fill->next;
+    struct fill *fill = fill_find(stripe, x);
     if (fill == NULL) {
         fill_register(stripe, x);
     } else if (fill->waiting < FILL_WAITERS_MAX) { /* beyond it: runs for itself, and nobody waits for it */
@@ -101,23 +119,17 @@ static void fill_hand_on(struct exchange *x, struct exchange *next)
     pthread_mutex_unlock(&stripe->lock);
 }
 
-static bool take_made(struct exchange *x)
-{
-    struct slice packed;
-    return cache_get(x->gateway->services->cache, x->cache_key, x->arena, &packed, &x->cache_age_s) &&
-           gateway_take_cached(x, packed);
-}
-
 void fill_end(struct exchange *x)
 {
     if (!x->fill.is_registered)
         return;
-    bool is_unavailable = x->status == HTTP_STATUS_UNAVAILABLE;
+    /* Whoever makes a reply and shows a stale one could not make it (gateway_fall_back). */
+    bool is_unavailable = x->status == HTTP_STATUS_UNAVAILABLE || x->cache_state == CACHE_HIT_STALE;
     struct exchange *next;
     while ((next = fill_next(x)) != NULL) {
         if (is_unavailable) {
             exchange_set_unavailable(next, "The shop is busy; try again");
-        } else if (!take_made(next)) {
+        } else if (!gateway_take_fresh(next)) {
             fill_hand_on(x, next);
             gateway_submit(x->gateway, next);
             return;

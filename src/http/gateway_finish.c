@@ -9,10 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How long others may keep a public reply: short, since no drop reaches them; the entity tag makes asking
- * again cheap. */
-#define PUBLIC_MAX_AGE_S 60
-
 /* What the reply's headers may take of the arena, behind the body. */
 #define HEADERS_BYTES_MAX 4096
 
@@ -24,6 +20,8 @@ struct metric gateway_password_queue =
     METRIC("souk_worker_queue_depth", "Requests waiting for a worker", "pool=\"password\"", METRIC_GAUGE);
 static struct metric cache_hits =
     METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"hit\"", METRIC_COUNTER);
+static struct metric cache_stale_hits =
+    METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"stale\"", METRIC_COUNTER);
 static struct metric cache_misses =
     METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"miss\"", METRIC_COUNTER);
 
@@ -49,6 +47,11 @@ bool gateway_has_room(void)
 static bool is_get(const struct exchange *x)
 {
     return x->method == METHOD_GET || x->method == METHOD_HEAD;
+}
+
+static bool is_from_cache(const struct exchange *x)
+{
+    return x->cache_state == CACHE_HIT || x->cache_state == CACHE_HIT_STALE;
 }
 
 static void append_pagination(struct buf *body, const struct pagination *pagination)
@@ -136,72 +139,6 @@ static void make_etag(struct exchange *x)
                                (unsigned long long)hash64(x->reply.body));
 }
 
-/* ---- the cache ---- */
-
-struct cached_head {
-    uint16_t content_type_len;
-    uint16_t etag_len;
-};
-
-struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag,
-                               struct slice body)
-{
-    struct cached_head head = {.content_type_len = (uint16_t)content_type.len,
-                               .etag_len = (uint16_t)etag.len};
-    size_t len = sizeof(head) + content_type.len + 1 + etag.len + 1 + body.len;
-    char *text = arena_try_alloc(arena, len);
-    if (text == NULL || content_type.len > UINT16_MAX || etag.len > UINT16_MAX)
-        return SLICE_ABSENT;
-    char *at = text;
-    memcpy(at, &head, sizeof(head));
-    at += sizeof(head);
-    memcpy(at, content_type.ptr, content_type.len);
-    at += content_type.len;
-    *at++ = '\0';
-    memcpy(at, etag.ptr, etag.len);
-    at += etag.len;
-    *at++ = '\0';
-    memcpy(at, body.ptr, body.len);
-    return (struct slice){text, len};
-}
-
-bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag,
-                         struct slice *body)
-{
-    struct cached_head head;
-    if (packed.len < sizeof(head))
-        return false;
-    memcpy(&head, packed.ptr, sizeof(head));
-    size_t before = sizeof(head) + head.content_type_len + 1u + head.etag_len + 1u;
-    if (packed.len < before)
-        return false;
-    *content_type = (struct slice){packed.ptr + sizeof(head), head.content_type_len};
-    *etag = (struct slice){content_type->ptr + head.content_type_len + 1, head.etag_len};
-    *body = slice_skip(packed, before);
-    return true;
-}
-
-static void fill_cache(struct exchange *x)
-{
-    const struct response *response = &x->response;
-    const struct operation *operation = x->request.operation;
-    if (x->cache_state != CACHE_MISS || x->status != HTTP_STATUS_OK || response->is_uncacheable ||
-        response->header_count > 0 /* its own headers are not kept */ ||
-        x->reply.body.len > CACHE_ENTRY_BYTES_MAX)
-        return;
-    struct slice tags[CACHE_TAGS_MAX + OPERATION_CACHE_TAGS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < OPERATION_CACHE_TAGS_MAX && operation->cache_tags[i] != NULL; i++)
-        tags[count++] = slice_from(operation->cache_tags[i]);
-    for (size_t i = 0; i < response->tag_count; i++)
-        tags[count++] = response->tags[i];
-    struct slice packed =
-        cached_reply_pack(x->arena, slice_from(response->content_type), x->etag, x->reply.body);
-    if (!slice_is_absent(packed))
-        cache_put(x->gateway->services->cache, x->cache_ticket, x->cache_key, packed, tags, count,
-                  operation->cache_seconds);
-}
-
 /* ---- headers ---- */
 
 void reply_add_header(struct exchange *x, const char *name, struct slice value)
@@ -220,9 +157,8 @@ static struct slice cache_control(const struct exchange *x)
         return SLICE("private, no-store");
     if (x->response.is_uncacheable || operation->cache_seconds == 0)
         return SLICE("no-cache"); /* may be kept, and is asked about each time */
-    if (operation->cache_seconds >= PUBLIC_MAX_AGE_S)
-        return SLICE("public, max-age=60");
-    return arena_format(x->arena, "public, max-age=%u", operation->cache_seconds);
+    return arena_format(x->arena, "public, max-age=%u, stale-while-revalidate=%d", operation->cache_seconds,
+                        CACHE_STALE_SECONDS);
 }
 
 /* ... unless the handler has set its own. */
@@ -239,7 +175,8 @@ static void add_vary(struct exchange *x)
     struct buf vary;
     buf_init(&vary, x->arena);
     if (operation != NULL && operation->access == ACCESS_PUBLIC && is_get(x))
-        buf_append(&vary, SLICE("Authorization"));
+        buf_append(&vary, operation->cache_seconds > 0 ? SLICE("Authorization, Accept-Encoding")
+                                                       : SLICE("Authorization"));
     cors_add_vary(x, &vary);
     if (vary.len > 0)
         reply_add_header(x, "Vary", arena_copy(x->arena, buf_slice(&vary)));
@@ -285,8 +222,10 @@ static void add_headers(struct exchange *x)
     add_default(x, "Cache-Control", cache_control(x));
     add_vary(x);
     if (!slice_is_absent(x->etag))
-        add_default(x, "ETag", x->etag);
-    if (x->cache_state == CACHE_HIT)
+        add_default(x, "ETag", coding_etag(x->coding, x->arena, x->etag));
+    if (x->coding != CODING_IDENTITY && x->reply.status == HTTP_STATUS_OK)
+        reply_add_header(x, "Content-Encoding", slice_from(coding_name(x->coding)));
+    if (is_from_cache(x))
         reply_add_header(x, "Age", arena_format(x->arena, "%lld", (long long)x->cache_age_s));
     if (x->is_replay)
         reply_add_header(x, "Idempotent-Replayed", SLICE("true"));
@@ -382,7 +321,10 @@ static void write_log(const struct exchange *x, int64_t duration_us)
     log_int(&line, "bytes", (int64_t)x->reply.body.len);
     log_string(&line, "address", x->address);
     if (x->cache_state != CACHE_UNUSED)
-        log_string(&line, "cache", x->cache_state == CACHE_HIT ? SLICE("hit") : SLICE("miss"));
+        log_string(&line, "cache",
+                   x->cache_state == CACHE_HIT    ? SLICE("hit")
+                   : x->cache_state == CACHE_MISS ? SLICE("miss")
+                                                  : SLICE("stale"));
     if (x->response.problem_code != NULL)
         log_string(&line, "problem", slice_from(x->response.problem_code));
     log_end(&line);
@@ -399,10 +341,22 @@ static void count_metrics(const struct exchange *x, int64_t duration_us)
     histogram_observe_us(&metrics->latency, duration_us);
     metric_add(&gateway_in_flight, -1);
     if (x->cache_state != CACHE_UNUSED)
-        metric_add(x->cache_state == CACHE_HIT ? &cache_hits : &cache_misses, 1);
+        metric_add(x->cache_state == CACHE_HIT    ? &cache_hits
+                   : x->cache_state == CACHE_MISS ? &cache_misses
+                                                  : &cache_stale_hits,
+                   1);
 }
 
 /* ---- all of it ---- */
+
+/* 304 in place of what the client has, in whatever coding it has it. */
+static void compare_etag(struct exchange *x)
+{
+    struct slice none_match = x->headers[HEADER_IF_NONE_MATCH];
+    if (!slice_is_absent(none_match) && is_get(x) && x->status == HTTP_STATUS_OK &&
+        header_none_match_has(none_match, x->etag, &x->coding))
+        x->status = HTTP_STATUS_NOT_MODIFIED;
+}
 
 void gateway_finish(struct gateway *gateway, struct exchange *x)
 {
@@ -410,20 +364,20 @@ void gateway_finish(struct gateway *gateway, struct exchange *x)
         return;
     x->is_finished = true;
     response_run_effects(&x->response, gateway->services->cache);
-    if (x->cache_state != CACHE_HIT || x->status != HTTP_STATUS_OK) {
+    gateway_fall_back(x);
+    if (!is_from_cache(x) || x->status != HTTP_STATUS_OK) {
         wrap_body(x);
         x->reply.body = buf_slice(&x->response.body);
         make_etag(x);
-        fill_cache(x);
+        gateway_fill_cache(x);
     }
-    struct slice none_match = x->headers[HEADER_IF_NONE_MATCH];
-    if (!slice_is_absent(none_match) && is_get(x) && x->status == HTTP_STATUS_OK &&
-        header_none_match_has(none_match, x->etag))
-        x->status = HTTP_STATUS_NOT_MODIFIED;
-    x->reply.status = x->status;
-    add_headers(x);
-    int64_t duration_us = clock_monotonic_us() - x->started_us;
-    write_log(x, duration_us);
-    count_metrics(x, duration_us);
+    if (!x->is_refresh) {
+        compare_etag(x);
+        x->reply.status = x->status;
+        add_headers(x);
+        int64_t duration_us = clock_monotonic_us() - x->started_us;
+        write_log(x, duration_us);
+        count_metrics(x, duration_us);
+    }
     fill_end(x);
 }

@@ -60,8 +60,26 @@ void exchange_set_unavailable(struct exchange *exchange, const char *detail);
 
 /* The steps that may ask the database who is calling, and all that follow them up to the handler. */
 enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *exchange);
-/* Answers from what the cache holds: false when it cannot be taken apart. */
-bool gateway_take_cached(struct exchange *exchange, struct slice packed);
+
+/* gateway_cache.c. The status is 200 when the reply was in this server's memory, and fresh. */
+enum http_status gateway_look_up_cache(struct exchange *exchange);
+/* Again, for one that missed: true when it is answered. */
+bool gateway_take_fresh(struct exchange *exchange);
+/* For threads that may wait, before the handler: somebody may have made the reply since memory was asked,
+ * another request that was in the queue before, or another server. True when it is answered. */
+bool gateway_take_shared(struct exchange *exchange);
+/* For what would have to wait: true when it is answered by what is stale, which is made anew meanwhile. */
+bool gateway_take_stale(struct exchange *exchange);
+/* In place of a 503: what is stale, if there is something. */
+void gateway_fall_back(struct exchange *exchange);
+void gateway_fill_cache(struct exchange *exchange);
+/* Makes the reply to the same question anew on a worker, as everybody gets it; returns at once. */
+void gateway_refresh(const struct exchange *exchange);
+/* gateway.c: the steps that a refresh takes before the handler; false when it is no valid request. */
+bool gateway_prepare_refresh(struct exchange *exchange);
+
+/* gateway_coding.c: has the reply that was hit compressed by a worker; returns at once. */
+void gateway_compress(struct exchange *exchange, const struct cache_hit *hit, enum content_coding coding);
 
 /* Whether the request comes from a page that may read the reply (SOUK_CORS_ORIGINS). */
 bool cors_is_allowed(const struct exchange *exchange);
@@ -89,12 +107,16 @@ enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *
 void gateway_run_gathered(struct worker_job **jobs, size_t count);
 /* Gives a suspended exchange whose steps are done to a worker. */
 void gateway_submit(struct gateway *gateway, struct exchange *exchange);
+/* The same for a job that is no exchange. */
+void gateway_submit_job(struct gateway *gateway, struct worker_job *job);
 /* The end of what another thread did. The exchange is the transport's again and must not be touched. */
 void gateway_conclude(struct exchange *exchange);
 
 /* Before a suspended read whose reply may be cached. True: another exchange makes that very reply; this one
  * waits for it and must not be touched. False: to be run, and everyone else waits for it. */
 bool fill_join(struct exchange *exchange);
+/* For one that nobody waits for: false when another exchange makes that very reply. */
+bool fill_begin(struct exchange *exchange);
 /* After the reply of such a read was put into the cache, or not: ends what waits for it. */
 void fill_end(struct exchange *exchange);
 
@@ -104,8 +126,13 @@ extern struct metric gateway_in_flight;
 extern struct metric gateway_worker_queue;
 extern struct metric gateway_password_queue;
 
-/* What a cached reply is kept as, and back. */
-struct slice cached_reply_pack(struct arena *arena, struct slice content_type, struct slice etag,
-                               struct slice body);
-bool cached_reply_unpack(struct slice packed, struct slice *content_type, struct slice *etag,
-                         struct slice *body);
+/* What a cached reply is kept as, and back. Content type and entity tag (of CODING_IDENTITY, whatever the
+ * body's coding) have a NUL behind them when they are unpacked. */
+struct cached_reply {
+    struct slice content_type;
+    struct slice etag;
+    struct slice body;
+};
+/* Absent when the arena is full. */
+struct slice cached_reply_pack(struct arena *arena, const struct cached_reply *reply);
+bool cached_reply_unpack(struct slice packed, struct cached_reply *reply);

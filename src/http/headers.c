@@ -30,8 +30,7 @@ bool header_value_is_valid(struct slice value)
     return true;
 }
 
-/* Cuts the next element of a list at a separator outside of quotes, trimmed. */
-static bool next_element(struct slice *rest, char separator, struct slice *element)
+bool header_next_element(struct slice *rest, char separator, struct slice *element)
 {
     if (slice_is_absent(*rest))
         return false;
@@ -60,7 +59,7 @@ static bool next_element(struct slice *rest, char separator, struct slice *eleme
 static bool weight_is_zero(struct slice parameters)
 {
     struct slice parameter;
-    while (next_element(&parameters, ';', &parameter)) {
+    while (header_next_element(&parameters, ';', &parameter)) {
         if (parameter.len < 3 || (parameter.ptr[0] | 0x20) != 'q' || parameter.ptr[1] != '=')
             continue;
         for (size_t i = 2; i < parameter.len; i++) {
@@ -78,10 +77,10 @@ bool header_accepts_json(struct slice accept)
     int best = 0;
     bool is_accepted = false;
     struct slice element;
-    while (next_element(&accept, ',', &element)) {
+    while (header_next_element(&accept, ',', &element)) {
         struct slice type;
         struct slice parameters = element;
-        (void)next_element(&parameters, ';', &type);
+        (void)header_next_element(&parameters, ';', &type);
         int precision = slice_is(type, "*/*")                                               ? 1
                         : slice_equals_ignore_case(type, SLICE("application/*"))            ? 2
                         : slice_equals_ignore_case(type, SLICE("application/json"))         ? 3
@@ -99,11 +98,11 @@ bool header_accepts_json(struct slice accept)
 bool header_is_json(struct slice content_type)
 {
     struct slice type;
-    if (!next_element(&content_type, ';', &type) ||
+    if (!header_next_element(&content_type, ';', &type) ||
         !slice_equals_ignore_case(type, SLICE("application/json")))
         return false;
     struct slice parameter;
-    while (next_element(&content_type, ';', &parameter)) {
+    while (header_next_element(&content_type, ';', &parameter)) {
         static const char CHARSET[] = "charset=";
         struct slice name = {parameter.ptr,
                              parameter.len < sizeof(CHARSET) - 1 ? parameter.len : sizeof(CHARSET) - 1};
@@ -190,11 +189,21 @@ enum if_match header_if_match(struct slice if_match, int64_t *version)
     return IF_MATCH_VERSION;
 }
 
-bool header_none_match_has(struct slice if_none_match, struct slice etag)
+bool header_none_match_has(struct slice if_none_match, struct slice etag, enum content_coding *coding)
 {
     struct slice element;
-    while (next_element(&if_none_match, ',', &element)) {
-        if (slice_is(element, "*") || slice_equals(without_weakness(element), etag))
+    while (header_next_element(&if_none_match, ',', &element)) {
+        if (slice_is(element, "*") || coding_etag_matches(without_weakness(element), etag, coding))
+            return true;
+    }
+    return false;
+}
+
+bool header_has_directive(struct slice cache_control, struct slice directive)
+{
+    struct slice element;
+    while (header_next_element(&cache_control, ',', &element)) {
+        if (slice_equals_ignore_case(element, directive))
             return true;
     }
     return false;
@@ -203,7 +212,7 @@ bool header_none_match_has(struct slice if_none_match, struct slice etag)
 struct slice header_cookie(struct slice cookie, struct slice name)
 {
     struct slice pair;
-    while (next_element(&cookie, ';', &pair)) {
+    while (header_next_element(&cookie, ';', &pair)) {
         if (pair.len > name.len && pair.ptr[name.len] == '=' && slice_starts_with(pair, name))
             return slice_skip(pair, name.len + 1);
     }

@@ -11,6 +11,8 @@ struct workers;
 /* One piece of work. It stays the caller's memory until `run` is called or it is handed back as evicted. */
 struct worker_job {
     void (*run)(struct worker_job *job); /* on a worker's thread; NULL: gathered with others like it */
+    void (*refuse)(
+        struct worker_job *job); /* for whoever submits: in place of `run`, when there is no room */
     enum priority priority;
     struct worker_job *previous;
     struct worker_job *next;

@@ -42,7 +42,7 @@ export class Client {
     }
 
     async request(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<Reply> {
-        const headers: Record<string, string> = {};
+        const headers: Record<string, string> = { "accept-encoding": "identity" }; // a reply is the same bytes from the cache and beside it
         if (this.token !== null) headers.authorization = `Bearer ${this.token}`;
         let bytes: Uint8Array | string | undefined;
         if (body instanceof Raw) {

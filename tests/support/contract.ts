@@ -133,7 +133,7 @@ function withoutRequired(wrapper: Schema): Schema {
 
 /** Headers of the protocol, which no contract lists. */
 const PROTOCOL_HEADERS = new Set([
-    "date", "age", "content-type", "content-length", "connection", "keep-alive", "transfer-encoding", "cache-control", "vary", "server", "allow",
+    "date", "age", "content-type", "content-length", "content-encoding", "connection", "keep-alive", "transfer-encoding", "cache-control", "vary", "server", "allow",
     "www-authenticate", "accept-ranges", "content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy",
     "strict-transport-security", "cross-origin-resource-policy", "cross-origin-opener-policy", "permissions-policy", "x-request-id",
     "access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers", "access-control-expose-headers",

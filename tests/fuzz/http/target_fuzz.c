@@ -43,7 +43,11 @@ static void read_headers(struct slice input)
     header_is_json(input);
     header_request_id_is_sane(input);
     header_idempotency_key_is_valid(input);
-    header_none_match_has(input, SLICE("\"v1-00\""));
+    enum content_coding coding = CODING_IDENTITY;
+    header_none_match_has(input, SLICE("\"v1-00\""), &coding);
+    CHECK(coding < CODING_COUNT);
+    header_has_directive(input, SLICE("no-cache"));
+    CHECK(coding_choose(input) < CODING_COUNT);
     header_cookie(input, SLICE("souk_refresh"));
     if (header_bearer(input, &token))
         CHECK(token.len > 0);

@@ -260,6 +260,20 @@ static enum http_status gated_get(struct request *request, struct response *resp
     return write_counter(request, response, input->id);
 }
 
+/* So many numbers as its id times a hundred. */
+static enum http_status large_get(struct request *request, struct response *response)
+{
+    handler_calls++;
+    const struct counter_input *input = request->input;
+    response_tag(response, "counter", (struct uuid){{(uint8_t)input->id}});
+    json_array_begin(&response->json);
+    for (int64_t i = 0; i < input->id * 100; i++)
+        json_int(&response->json, i);
+    json_array_end(&response->json);
+    response_version(response, 7);
+    return HTTP_STATUS_OK;
+}
+
 static enum http_status whoami(struct request *request, struct response *response)
 {
     json_text(&response->json, slice_from(role_name(request->principal.role)));
@@ -378,6 +392,22 @@ static const struct operation SMALL_SHOP[] = {
      .input = &COUNTER_RULE,
      .access = ACCESS_PUBLIC,
      .execution = EXECUTION_WORKER,
+     .cache_seconds = 30},
+    {.name = "brief_get",
+     .method = METHOD_GET,
+     .path = "/brief/{id}",
+     .handler = gated_get,
+     .input = &COUNTER_RULE,
+     .access = ACCESS_PUBLIC,
+     .execution = EXECUTION_WORKER,
+     .cache_seconds = 1},
+    {.name = "large_get",
+     .method = METHOD_GET,
+     .path = "/large/{id}",
+     .handler = large_get,
+     .input = &COUNTER_RULE,
+     .access = ACCESS_PUBLIC,
+     .execution = EXECUTION_INLINE,
      .cache_seconds = 30},
     {.name = "whoami",
      .method = METHOD_GET,

@@ -352,8 +352,9 @@ static void test_cache(void **state)
     struct call miss = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
     assert_int_equal(handler_calls, 1);
     assert_null(reply_header(&miss, "Age"));
-    assert_string_equal(reply_header(&miss, "Cache-Control"), "public, max-age=30");
-    assert_string_equal(reply_header(&miss, "Vary"), "Authorization");
+    assert_string_equal(reply_header(&miss, "Cache-Control"),
+                        "public, max-age=30, stale-while-revalidate=60");
+    assert_string_equal(reply_header(&miss, "Vary"), "Authorization, Accept-Encoding");
     struct call hit = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
     assert_int_equal(handler_calls, 1);
     assert_string_equal(reply_header(&hit, "Age"), "0");
@@ -843,7 +844,8 @@ static int crowd_end(struct background *crowd, int status)
         count += (int)crowd[i].call.x->reply.status == status;
         if (crowd[i].call.x->reply.status == HTTP_STATUS_OK) {
             assert_body_has(crowd[i].call, "{\"data\":{\"id\":1,\"value\":");
-            assert_string_equal(reply_header(&crowd[i].call, "Cache-Control"), "public, max-age=30");
+            assert_string_equal(reply_header(&crowd[i].call, "Cache-Control"),
+                                "public, max-age=30, stale-while-revalidate=60");
             assert_non_null(reply_header(&crowd[i].call, "ETag"));
         }
         call_end(&crowd[i].call);
@@ -1018,6 +1020,219 @@ static void test_single_flight_is_pushed_out(void **state)
     free(calls);
 }
 
+/* ---- what is stale ---- */
+
+static void assert_served(struct fixture *f, const char *target, const char *part, bool is_at_once)
+{
+    struct call call = call_begin(f, METHOD_GET, target, NULL, NULL);
+    _Atomic bool is_complete = false;
+    call.x->complete = mark_completion;
+    call.x->transport = &is_complete;
+    if (gateway_handle(f->gateway, call.x) == GATEWAY_PENDING) {
+        assert_false(is_at_once);
+        finish_when_complete(f, call.x);
+    }
+    assert_int_equal(call.x->reply.status, 200);
+    assert_body_has(call, part);
+    if (is_at_once)
+        assert_non_null(reply_header(&call, "Age"));
+    call_end(&call);
+}
+
+/* Puts the reply into the cache and lets its time pass. */
+static void make_stale(struct fixture *f, const char *target)
+{
+    sem_post(&gate);
+    expect(f, METHOD_GET, target, NULL, NULL, 200, NULL);
+    sem_wait(&gate_reached);
+    usleep(1050000);
+}
+
+static void wait_for_metric(const char *name, int64_t value)
+{
+    for (int i = 0; i < 5000 && metric_sum(name) < value; i++)
+        usleep(1000);
+    assert_int_equal(metric_sum(name), value);
+}
+
+#define REFRESHED "souk_response_cache_refreshes_total"
+
+/* What is stale is given out at once, by whomever it is asked for, while one request makes it anew. */
+static void test_stale_while_revalidate(void **state)
+{
+    struct fixture *f = *state;
+    make_stale(f, "/brief/1");
+    fixture_write(f, &COUNTER_ADD, DB_ARGS(db_int(1), db_int(1))); /* nobody tells the cache of it */
+    int64_t refreshes = metric_sum(REFRESHED);
+    for (int i = 0; i < 5; i++)
+        assert_served(f, "/brief/1", "\"value\":5", true);
+    sem_wait(&gate_reached); /* one asks the database, ... */
+    assert_nobody_at_the_gate();
+    assert_int_equal(metric_sum(REFRESHED), refreshes + 1);
+    struct call stale = call_make(f, METHOD_GET, "/brief/1", NULL, NULL);
+    assert_string_equal(reply_header(&stale, "Age"), "1");
+    assert_string_equal(reply_header(&stale, "Cache-Control"),
+                        "public, max-age=1, stale-while-revalidate=60");
+    call_end(&stale);
+    sem_post(&gate); /* ... and has the answer */
+    for (int i = 0; i < 1000; i++) {
+        struct call call = call_make(f, METHOD_GET, "/brief/1", NULL, NULL);
+        bool is_new = contains(call.x->reply.body, "\"value\":6");
+        call_end(&call);
+        if (is_new)
+            return;
+        usleep(1000);
+    }
+    fail_msg("the reply was not made anew");
+}
+
+/* A refresh that fails changes nothing; after a second the next one is tried. */
+static void test_stale_and_failing(void **state)
+{
+    struct fixture *f = *state;
+    make_stale(f, "/brief/1");
+    gated_failures = 1;
+    assert_served(f, "/brief/1", "\"value\":5", true);
+    sem_wait(&gate_reached);
+    sem_post(&gate);
+    while (gated_failures > 0)
+        usleep(1000);
+    assert_served(f, "/brief/1", "\"value\":5", true);
+    assert_nobody_at_the_gate();
+    usleep(1050000);
+    assert_served(f, "/brief/1", "\"value\":5", true);
+    sem_wait(&gate_reached);
+    sem_post(&gate);
+}
+
+/* What was edited is never shown again, however stale the alternative. */
+static void test_dropped_is_not_stale(void **state)
+{
+    struct fixture *f = *state;
+    make_stale(f, "/brief/1");
+    expect(f, METHOD_POST, "/counters/1", "{\"amount\":1}", NULL, 201, NULL);
+    sem_post(&gate);
+    assert_served(f, "/brief/1", "\"value\":6", false);
+}
+
+static struct db *connect_to_nothing(struct store *store)
+{
+    (void)store;
+    return NULL;
+}
+
+/* Elsewhere only: what is stale stands in for a database that is away, what is not there is 503. */
+static void test_stale_while_away(void **state)
+{
+    struct fixture *f = *state;
+    make_stale(f, "/brief/1");
+    f->elsewhere.driver.connect = connect_to_nothing;
+    fixture_restart(f);
+    for (int i = 0; i < 3; i++)
+        assert_served(f, "/brief/1", "\"value\":5", true);
+    expect(f, METHOD_GET, "/brief/2", NULL, NULL, 503, "UNAVAILABLE");
+    cache_drop_tag(f->cache, SLICE("counter:01000000-0000-0000-0000-000000000000"));
+    expect(f, METHOD_GET, "/brief/1", NULL, NULL, 503, "UNAVAILABLE");
+}
+
+/* An administrator may have a reply made anew; nobody else can. */
+static void test_refresh_by_admin(void **state)
+{
+    struct fixture *f = *state;
+    const char *admin = fixture_bearer(f, fixture_user(f, "admin"), ROLE_ADMIN, NULL);
+    const char *staff = fixture_bearer(f, fixture_user(f, "staff"), ROLE_STAFF, NULL);
+    expect(f, METHOD_GET, "/counters/1", NULL, NULL, 200, NULL);
+    expect(f, METHOD_GET, "/counters/2", NULL, NULL, 200, NULL);
+    fixture_write(f, &COUNTER_ADD, DB_ARGS(db_int(1), db_int(1))); /* nobody tells the cache of it */
+    expect(f, METHOD_GET, "/counters/1", NULL, HEADERS("Cache-Control", "no-cache"), 200, NULL);
+    expect(f, METHOD_GET, "/counters/1", NULL, HEADERS("Cache-Control", "no-cache", "Authorization", staff),
+           200, NULL);
+    expect(f, METHOD_GET, "/counters/1", NULL, HEADERS("Authorization", admin), 200, NULL);
+    assert_served(f, "/counters/1", "\"value\":5", true);
+    int64_t refreshes = metric_sum(REFRESHED);
+    expect(f, METHOD_GET, "/counters/1", NULL,
+           HEADERS("Cache-Control", "max-age=0, no-cache", "Authorization", admin), 200, NULL);
+    wait_for_metric(REFRESHED, refreshes + 1);
+    struct call call = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
+    assert_body_has(call, "\"value\":6");
+    call_end(&call);
+    assert_served(f, "/counters/2", "\"value\":5", true); /* another entry */
+}
+
+/* ---- codings ---- */
+
+#define COMPRESSED "souk_response_cache_compressed_total"
+
+static void test_codings(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *accept;
+        const char *suffix;
+    } codings[] = {{"gzip", "-gzip\""}, {"br, gzip", "-br\""}};
+    struct call plain = call_make(f, METHOD_GET, "/large/9", NULL, NULL);
+    const char *etag = reply_header(&plain, "ETag");
+    assert_string_equal(reply_header(&plain, "Vary"), "Authorization, Accept-Encoding");
+    for (size_t i = 0; i < COUNT_OF(codings); i++) {
+        const char *const *headers = HEADERS("Accept-Encoding", codings[i].accept);
+        int64_t compressed = metric_sum(COMPRESSED);
+        struct call first = call_make(f, METHOD_GET, "/large/9", NULL, headers);
+        assert_null(reply_header(&first, "Content-Encoding")); /* it is made meanwhile */
+        assert_true(slice_equals(first.x->reply.body, plain.x->reply.body));
+        call_end(&first);
+        wait_for_metric(COMPRESSED, compressed + 1);
+        struct call call = call_make(f, METHOD_GET, "/large/9", NULL, headers);
+        for (int tries = 0; reply_header(&call, "Content-Encoding") == NULL && tries < 1000; tries++) {
+            call_end(&call);
+            usleep(1000);
+            call = call_make(f, METHOD_GET, "/large/9", NULL, headers);
+        }
+        assert_int_equal(strncmp(reply_header(&call, "Content-Encoding"), codings[i].accept, 2), 0);
+        assert_in_range(call.x->reply.body.len, 1, plain.x->reply.body.len / 2);
+        assert_string_equal(reply_header(&call, "Vary"), "Authorization, Accept-Encoding");
+        char coded[80];
+        snprintf(coded, sizeof(coded), "%.*s%s", (int)strlen(etag) - 1, etag, codings[i].suffix);
+        assert_string_equal(reply_header(&call, "ETag"), coded);
+        call_end(&call);
+        /* whichever the client has is as good */
+        const char *const known[] = {etag, coded};
+        for (size_t j = 0; j < 2; j++) {
+            struct call same =
+                call_make(f, METHOD_GET, "/large/9", NULL,
+                          HEADERS("Accept-Encoding", codings[i].accept, "If-None-Match", known[j]));
+            assert_int_equal(same.x->reply.status, 304);
+            assert_string_equal(reply_header(&same, "ETag"), known[j]);
+            assert_null(reply_header(&same, "Content-Encoding"));
+            call_end(&same);
+        }
+        assert_int_equal(metric_sum(COMPRESSED), compressed + 1); /* once */
+    }
+    struct call refused =
+        call_make(f, METHOD_GET, "/large/9", NULL, HEADERS("Accept-Encoding", "br;q=0, gzip;q=0"));
+    assert_null(reply_header(&refused, "Content-Encoding"));
+    assert_string_equal(reply_header(&refused, "ETag"), etag);
+    call_end(&refused);
+    call_end(&plain);
+    assert_int_equal(handler_calls, 1);
+}
+
+static void test_what_is_not_coded(void **state)
+{
+    struct fixture *f = *state;
+    const char *const *headers = HEADERS("Accept-Encoding", "gzip");
+    int64_t compressed = metric_sum(COMPRESSED);
+    static const char *const targets[] = {"/large/1", "/counters/1", "/workers/counters/1",
+                                          "/page"}; /* small, or not kept */
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        for (int j = 0; j < 3; j++) {
+            struct call call = call_make(f, METHOD_GET, targets[i], NULL, headers);
+            assert_null(reply_header(&call, "Content-Encoding"));
+            call_end(&call);
+        }
+    }
+    assert_int_equal(metric_sum(COMPRESSED), compressed);
+}
+
 /* ---- a database on another machine ---- */
 
 /* What a transport's thread answers itself, and what it leaves to a worker. */
@@ -1094,12 +1309,6 @@ static void test_gathered_reads(void **state)
     }
 }
 
-static struct db *connect_to_nothing(struct store *store)
-{
-    (void)store;
-    return NULL;
-}
-
 static void test_database_is_away(void **state)
 {
     struct fixture *f = *state;
@@ -1164,6 +1373,12 @@ int main(void)
         TEST(test_full_queue),
         TEST(test_metrics),
         TEST(test_single_flight),
+        TEST(test_stale_while_revalidate),
+        TEST(test_stale_and_failing),
+        TEST(test_dropped_is_not_stale),
+        TEST(test_refresh_by_admin),
+        TEST(test_codings),
+        TEST(test_what_is_not_coded),
         TEST(test_single_flight_of_customers),
         TEST(test_single_flight_that_fails),
         TEST(test_single_flight_without_database),
@@ -1172,6 +1387,7 @@ int main(void)
         TEST(test_single_flight_is_pushed_out),
         cmocka_unit_test_setup_teardown(test_elsewhere, fixture_begin_elsewhere, fixture_end),
         cmocka_unit_test_setup_teardown(test_gathered_reads, fixture_begin_elsewhere, fixture_end),
+        cmocka_unit_test_setup_teardown(test_stale_while_away, fixture_begin_elsewhere, fixture_end),
         cmocka_unit_test_setup_teardown(test_database_is_away, fixture_begin_elsewhere, fixture_end),
     };
     fault_vfs_install();

@@ -120,15 +120,41 @@ static void test_none_match(void **state)
 {
     (void)state;
     struct slice etag = SLICE("\"v1-a\"");
-    assert_true(header_none_match_has(SLICE("\"v1-a\""), etag));
-    assert_true(header_none_match_has(SLICE("W/\"v1-a\""), etag));
-    assert_true(header_none_match_has(SLICE("\"x\" , \"v1-a\""), etag));
-    assert_true(header_none_match_has(SLICE("\"a,b\",W/\"v1-a\","), etag));
-    assert_true(header_none_match_has(SLICE(" * "), etag));
-    assert_false(header_none_match_has(SLICE(""), etag));
-    assert_false(header_none_match_has(SLICE("v1-a"), etag));
-    assert_false(header_none_match_has(SLICE("\"v1-b\""), etag));
-    assert_false(header_none_match_has(SLICE("\"x,\"v1-a\"\""), etag)); /* the comma stands in quotes */
+    enum content_coding coding = CODING_BR;
+    assert_true(header_none_match_has(SLICE(" * "), etag, &coding));
+    assert_int_equal(coding, CODING_BR);
+    assert_true(header_none_match_has(SLICE("\"v1-a-gzip\""), etag, &coding));
+    assert_int_equal(coding, CODING_GZIP);
+    assert_true(header_none_match_has(SLICE("\"x\", W/\"v1-a-br\", \"v1-a\""), etag, &coding));
+    assert_int_equal(coding, CODING_BR);
+    static const char *const none[] = {"\"v1-a-deflate\"",   "\"v1-a-\"",     "\"v1-agzip\"", "\"v1-a-gzip",
+                                       "\"v1-a-gzip-gzip\"", "\"v1-a-GZIP\"", "\"v1-gzip\""};
+    for (size_t i = 0; i < COUNT_OF(none); i++)
+        assert_false(header_none_match_has(slice_from(none[i]), etag, &coding));
+    assert_true(header_none_match_has(SLICE("\"v1-a\""), etag, &coding));
+    assert_true(header_none_match_has(SLICE("W/\"v1-a\""), etag, &coding));
+    assert_true(header_none_match_has(SLICE("\"x\" , \"v1-a\""), etag, &coding));
+    assert_true(header_none_match_has(SLICE("\"a,b\",W/\"v1-a\","), etag, &coding));
+    assert_true(header_none_match_has(SLICE(" * "), etag, &coding));
+    assert_false(header_none_match_has(SLICE(""), etag, &coding));
+    assert_false(header_none_match_has(SLICE("v1-a"), etag, &coding));
+    assert_false(header_none_match_has(SLICE("\"v1-b\""), etag, &coding));
+    assert_false(
+        header_none_match_has(SLICE("\"x,\"v1-a\"\""), etag, &coding)); /* the comma stands in quotes */
+}
+
+static void test_directives(void **state)
+{
+    (void)state;
+    static const char *const with[] = {"no-cache", "No-Cache", "max-age=0, no-cache",
+                                       "a=\"b,c\" , no-cache,"};
+    for (size_t i = 0; i < COUNT_OF(with); i++)
+        assert_true(header_has_directive(slice_from(with[i]), SLICE("no-cache")));
+    static const char *const without[] = {"",          "no-cache=x", "\"no-cache\"",
+                                          "xno-cache", "no-store",   "a=\", no-cache\""};
+    for (size_t i = 0; i < COUNT_OF(without); i++)
+        assert_false(header_has_directive(slice_from(without[i]), SLICE("no-cache")));
+    assert_false(header_has_directive(SLICE_ABSENT, SLICE("no-cache")));
 }
 
 static void test_cookies(void **state)
@@ -201,7 +227,7 @@ int main(void)
         cmocka_unit_test(test_content_type),     cmocka_unit_test(test_bearer),
         cmocka_unit_test(test_if_match),         cmocka_unit_test(test_none_match),
         cmocka_unit_test(test_cookies),          cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_queries),          cmocka_unit_test(test_directives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
