@@ -21,7 +21,7 @@ before(async () => {
     const stock = `/products/${product.id}/variants/${product.variants[0].id}/stock-adjustments`;
     Object.assign(paths, {
         categoryGet: `/categories/${category.id}`, productGet: `/products/${product.id}`, cartGet: `/cart/${cart.id}`, orderGet: `/orders/${order.id}`,
-        userGet: `/users/${shop.admin.id}`, addressGet: `/users/me/addresses/${saved.id}`, stockMovementsList: stock,
+        roleGet: "/roles/staff", userGet: `/users/${shop.admin.id}`, addressGet: `/users/me/addresses/${saved.id}`, stockMovementsList: stock,
         mediaGet: `/media/${String(picture?.name)}`, docsAssetGet: new URL(script, `${shop.server.url}/docs`).pathname,
     });
 });
