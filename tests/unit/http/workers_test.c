@@ -40,13 +40,15 @@ static void run_at_gate(struct worker_job *job)
 static _Atomic int counted;
 static _Atomic int largest;
 
+static bool are_noted; /* they are struct work, and few */
+
 /* Notes them between brackets. */
 static void run_gathered(struct worker_job **jobs, size_t count)
 {
     counted += (int)count;
     if ((int)count > largest)
         largest = (int)count;
-    if (counted > 20)
+    if (!are_noted)
         return;
     order[ran++] = '(';
     for (size_t i = 0; i < count; i++)
@@ -62,6 +64,7 @@ static struct workers *start(unsigned threads, unsigned queue_max)
     ran = 0;
     counted = 0;
     largest = 0;
+    are_noted = true;
     DEPTH.value = 0;
     struct workers *workers = workers_new(&(struct workers_options){.name = "test",
                                                                     .threads = threads,
@@ -226,6 +229,7 @@ static void test_nothing_is_lost(void **state)
 {
     (void)state;
     struct workers *workers = start(3, 16);
+    are_noted = false;
     static struct submitter submitters[SUBMITTERS];
     pthread_t threads[SUBMITTERS];
     for (int i = 0; i < SUBMITTERS; i++) {
