@@ -174,6 +174,7 @@ static void test_nobody_waits_for_a_held_worker(void **state)
 {
     (void)state;
     struct workers *workers = start(4, 16);
+    are_noted = false;
     struct worker_job *evicted;
     struct work holders[3];
     for (size_t i = 0; i < COUNT_OF(holders); i++) {
