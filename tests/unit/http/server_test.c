@@ -522,6 +522,16 @@ static void test_bodies_that_were_read(void **state)
     assert_true(server_stop(server));
 }
 
+static size_t count_readable(struct client *const *clients, size_t count)
+{
+    size_t readable = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct pollfd wait = {.fd = clients[i]->fd, .events = POLLIN};
+        readable += poll(&wait, 1, 0) == 1;
+    }
+    return readable;
+}
+
 /* Clients that never finish their bodies leave room for those who ask for something. */
 static void test_slow_bodies_leave_room(void **state)
 {
@@ -535,7 +545,9 @@ static void test_slow_bodies_leave_room(void **state)
         slow[i] = client_open(server);
         client_send(slow[i], POST_HEAD("/counters/1") "Content-Length: 12\r\n\r\n{");
     }
-    usleep(300000);
+    for (int ms = 0; ms < PATIENCE_MS && count_readable(slow, COUNT_OF(slow)) < COUNT_OF(slow) - 4; ms += 10)
+        usleep(10000);
+    usleep(100000); /* no more than these */
     int waiting = 0;
     for (size_t i = 0; i < COUNT_OF(slow); i++) {
         struct pollfd readable = {.fd = slow[i]->fd, .events = POLLIN};
