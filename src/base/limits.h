@@ -36,8 +36,12 @@
 /* execution */
 #define WORKER_QUEUE_MAX 512
 #define PASSWORD_QUEUE_MAX 64
+#define SHED_BROWSE_MS 2000 /* nobody is queued behind one who has waited for longer, ... */
+#define SHED_CART_MS 5000   /* ... nor with a cart; a checkout waits for its deadline */
 #define LANE_QUEUE_MAX 4096
-#define FILL_WAITERS_MAX 64 /* requests that wait for one reply; further ones make it for themselves */
+#define LANE_BROWSE_MAX 2048 /* of which edits and the like may fill so much, ... */
+#define LANE_CART_MAX 3072   /* ... and they and carts so much: the rest is for checkouts */
+#define FILL_WAITERS_MAX 64  /* requests that wait for one reply; further ones make it for themselves */
 #define LANE_BATCH_MAX 128
 #define DB_BATCH_MAX 64      /* transactions that PostgreSQL does as one */
 #define WORKER_GATHER_MAX 32 /* jobs that one worker takes at once */

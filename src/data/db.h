@@ -315,6 +315,7 @@ struct lane_job {
      * held). */
     void *arg;
     int64_t deadline_us; /* monotonic; 0: none. A job past it is not started: done(DB_ERROR, false). */
+    unsigned queue_max;  /* it is refused when so many wait already; 0: LANE_QUEUE_MAX */
     struct lane_job *next;
 };
 

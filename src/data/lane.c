@@ -335,7 +335,8 @@ bool lane_submit(struct store *store, struct lane_job *job)
     struct lane *lane = &((struct sqlite_store *)store)->lane;
     job->next = NULL;
     pthread_mutex_lock(&lane->mutex);
-    bool is_taken = !lane->is_stopping && lane->depth < LANE_QUEUE_MAX && start(lane);
+    size_t queue_max = job->queue_max > 0 ? job->queue_max : LANE_QUEUE_MAX;
+    bool is_taken = !lane->is_stopping && lane->depth < queue_max && start(lane);
     if (is_taken) {
         *lane->tail = job;
         lane->tail = &job->next;

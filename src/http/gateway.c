@@ -565,13 +565,20 @@ static bool throttle_start(struct gateway *gateway)
 static bool pools_start(struct gateway *gateway)
 {
     int64_t workers = gateway->services->config->workers;
-    gateway->workers = workers_new(&(struct workers_options){.name = "worker",
-                                                             .threads = workers > 0 ? (unsigned)workers : 1,
-                                                             .queue_max = WORKER_QUEUE_MAX,
-                                                             .depth = &gateway_worker_queue,
-                                                             .run_gathered = gateway_run_gathered});
-    gateway->password_workers = workers_new(&(struct workers_options){
-        .name = "password", .threads = 2, .queue_max = PASSWORD_QUEUE_MAX, .depth = &gateway_password_queue});
+    struct workers_options options = {.name = "worker",
+                                      .threads = workers > 0 ? (unsigned)workers : 1,
+                                      .queue_max = WORKER_QUEUE_MAX,
+                                      .wait_us_max = {[PRIORITY_BROWSE] = SHED_BROWSE_MS * INT64_C(1000),
+                                                      [PRIORITY_CART] = SHED_CART_MS * INT64_C(1000)},
+                                      .depth = &gateway_worker_queue,
+                                      .run_gathered = gateway_run_gathered};
+    gateway->workers = workers_new(&options);
+    options.name = "password";
+    options.threads = 2;
+    options.queue_max = PASSWORD_QUEUE_MAX;
+    options.depth = &gateway_password_queue;
+    options.run_gathered = NULL;
+    gateway->password_workers = workers_new(&options);
     return gateway->workers != NULL && gateway->password_workers != NULL;
 }
 

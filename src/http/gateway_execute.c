@@ -344,8 +344,14 @@ static void lane_done(void *arg, enum db_result result, bool is_committed)
 
 static void submit_to_lane(struct exchange *x)
 {
-    x->lane_job =
-        (struct lane_job){.run = run_transaction, .done = lane_done, .arg = x, .deadline_us = x->deadline_us};
+    static const unsigned queue_max[PRIORITY_COUNT] = {[PRIORITY_BROWSE] = LANE_BROWSE_MAX,
+                                                       [PRIORITY_CART] = LANE_CART_MAX,
+                                                       [PRIORITY_CHECKOUT] = LANE_QUEUE_MAX};
+    x->lane_job = (struct lane_job){.run = run_transaction,
+                                    .done = lane_done,
+                                    .arg = x,
+                                    .deadline_us = x->deadline_us,
+                                    .queue_max = queue_max[x->request.operation->priority]};
     if (store_submit(x->gateway->services->store, &x->lane_job))
         return;
     exchange_set_unavailable(x, "The shop is busy; try again");

@@ -3,12 +3,18 @@
 #include "http/workers.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define PRIORITY_COUNT (PRIORITY_CHECKOUT + 1)
+static struct metric SHED[PRIORITY_COUNT] = {
+    METRIC("souk_requests_shed_total", "Requests refused because too much waited, or for too long",
+           "priority=\"browse\"", METRIC_COUNTER),
+    METRIC("souk_requests_shed_total", "", "priority=\"cart\"", METRIC_COUNTER),
+    METRIC("souk_requests_shed_total", "", "priority=\"checkout\"", METRIC_COUNTER),
+};
 
 struct queue {
     struct worker_job *first;
@@ -230,13 +236,21 @@ static struct worker_job *job_evict(struct workers *workers, enum priority prior
     return NULL;
 }
 
+static bool is_too_slow(const struct workers *workers, enum priority priority, int64_t now_us)
+{
+    const struct worker_job *oldest = workers->queues[priority].first;
+    int64_t wait_us_max = workers->options.wait_us_max[priority];
+    return wait_us_max > 0 && oldest != NULL && now_us - oldest->queued_us > wait_us_max;
+}
+
 bool workers_submit(struct workers *workers, struct worker_job *job, struct worker_job **evicted)
 {
     *evicted = NULL;
-    bool is_taken = true;
+    job->queued_us = clock_monotonic_us();
     pthread_mutex_lock(&workers->lock);
     CHECK(!workers->is_stopping);
-    if (workers->queued == workers->options.queue_max) {
+    bool is_taken = !is_too_slow(workers, job->priority, job->queued_us);
+    if (is_taken && workers->queued == workers->options.queue_max) {
         *evicted = job_evict(workers, job->priority);
         is_taken = *evicted != NULL;
     }
@@ -244,6 +258,9 @@ bool workers_submit(struct workers *workers, struct worker_job *job, struct work
         job_push(workers, job);
         wake_for(workers, job);
     }
+    const struct worker_job *shed = is_taken ? *evicted : job;
+    if (shed != NULL)
+        metric_add(&SHED[shed->priority], 1);
     pthread_mutex_unlock(&workers->lock);
     return is_taken;
 }

@@ -331,6 +331,34 @@ static void a_full_queue_refuses_at_once(void **state)
     free(jobs);
 }
 
+/* What matters less may fill a part of the queue only. */
+static void a_part_of_the_queue_is_for_what_matters(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { COUNT = 30, LESSER_MAX = 20 };
+    struct job jobs[COUNT];
+    struct gate gate;
+    sem_t done;
+    int taken = 0;
+    sem_init(&done, 0, 0);
+    gate_close(&gate, fixture->store);
+    for (int i = 0; i < COUNT; i++) {
+        bool is_lesser = i < LESSER_MAX + 5;
+        jobs[i] = (struct job){
+            .counter = 5,
+            .done = &done,
+            .lane_job = {.run = job_run, .done = job_done, .queue_max = is_lesser ? LESSER_MAX : 0}};
+        jobs[i].lane_job.arg = &jobs[i];
+        bool is_taken = store_submit(fixture->store, &jobs[i].lane_job);
+        assert_int_equal(is_taken, !is_lesser || taken < LESSER_MAX);
+        taken += is_taken;
+    }
+    gate_open(&gate);
+    for (int i = 0; i < taken; i++)
+        sem_wait(&done);
+    assert_int_equal(fixture_counter(fixture, 5), LESSER_MAX + 5);
+}
+
 static void closing_answers_what_is_queued(void **state)
 {
     struct fixture *fixture = *state;
@@ -528,6 +556,7 @@ int main(void)
         CASE(a_deferred_constraint_is_its_own_jobs_conflict),
         CASE(a_job_past_its_deadline_is_not_started),
         CASE(a_full_queue_refuses_at_once),
+        CASE(a_part_of_the_queue_is_for_what_matters),
         CASE(closing_answers_what_is_queued),
         CASE(a_held_write_lock_is_waited_for),
         CASE(the_log_does_not_grow_for_ever),

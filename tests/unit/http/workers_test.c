@@ -66,11 +66,13 @@ static struct workers *start(unsigned threads, unsigned queue_max)
     largest = 0;
     are_noted = true;
     DEPTH.value = 0;
-    struct workers *workers = workers_new(&(struct workers_options){.name = "test",
-                                                                    .threads = threads,
-                                                                    .queue_max = queue_max,
-                                                                    .depth = &DEPTH,
-                                                                    .run_gathered = run_gathered});
+    struct workers *workers =
+        workers_new(&(struct workers_options){.name = "test",
+                                              .threads = threads,
+                                              .queue_max = queue_max,
+                                              .wait_us_max = {[PRIORITY_BROWSE] = 50000},
+                                              .depth = &DEPTH,
+                                              .run_gathered = run_gathered});
     assert_non_null(workers);
     return workers;
 }
@@ -118,6 +120,34 @@ static void test_order_and_eviction(void **state)
     workers_free(workers); /* runs what is queued */
     assert_string_equal(order, "dghi");
     assert_int_equal(DEPTH.value, 0);
+}
+
+/* Behind one that has waited for too long nobody of its kind is queued; others are, and when it is served so
+ * are they again. */
+static void test_slow_queues_shed(void **state)
+{
+    (void)state;
+    struct workers *workers = start(1, 8);
+    struct worker_job *evicted;
+    struct work blocker = {.job = {.run = run_at_gate, .priority = PRIORITY_CHECKOUT}};
+    struct work works[] = {note('a', PRIORITY_BROWSE),   note('b', PRIORITY_BROWSE),
+                           note('c', PRIORITY_CART),     note('d', PRIORITY_CART),
+                           note('e', PRIORITY_CHECKOUT), note('f', PRIORITY_BROWSE)};
+    assert_true(workers_submit(workers, &blocker.job, &evicted));
+    sem_wait(&reached);
+    assert_true(workers_submit(workers, &works[0].job, &evicted));
+    assert_true(workers_submit(workers, &works[2].job, &evicted));
+    usleep(60000);
+    assert_false(workers_submit(workers, &works[1].job, &evicted)); /* as long as it would wait */
+    assert_null(evicted);
+    assert_true(workers_submit(workers, &works[3].job, &evicted)); /* no bound for these here */
+    assert_true(workers_submit(workers, &works[4].job, &evicted));
+    sem_post(&gate);
+    while (ran < 4)
+        usleep(1000);
+    assert_true(workers_submit(workers, &works[5].job, &evicted));
+    workers_free(workers);
+    assert_string_equal(order, "ecdaf");
 }
 
 static void test_importance_first(void **state)
@@ -253,7 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_eviction), cmocka_unit_test(test_importance_first),
         cmocka_unit_test(test_gathered),           cmocka_unit_test(test_nobody_waits_for_a_held_worker),
-        cmocka_unit_test(test_nothing_is_lost),
+        cmocka_unit_test(test_slow_queues_shed),   cmocka_unit_test(test_nothing_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
