@@ -4,7 +4,8 @@ import { after, before, describe, test } from "node:test";
 import { ok, refused, type Client, type Json, type Reply } from "../support/client.ts";
 import { operations } from "../support/contract.ts";
 import { sqlSpan } from "../support/database.ts";
-import { PASSWORD, Shop, address, checkoutBody, createCart, newId, unique, usd, type Account } from "../support/shop.ts";
+import { idempotentCases } from "../support/idempotent.ts";
+import { PASSWORD, Shop, address, createCart, newId, unique, type Account } from "../support/shop.ts";
 
 let shop: Shop;
 let admin: Client;
@@ -13,63 +14,23 @@ before(async () => {
     shop = await Shop.open();
     admin = shop.admin.client;
     customer = await shop.register();
+    cases = idempotentCases(shop, { customer: customer.client, buyer: shop.guest });
 });
 after(() => shop?.close());
 
-type Case = { client: Client; path: string; body: Json; other: Json; count: () => Promise<number> };
-
-const count = (table: string) => async () => Number(shop.server.sql(`SELECT COUNT(*) AS n FROM ${table}`)[0]!.n);
-const order = async (client = shop.guest) => shop.order(client, await shop.product());
-const moved = async (...steps: string[]) => {
-    const placed = await order();
-    for (const step of steps) await shop.act(placed, step, step === "payments" ? { amount: placed.total } : undefined);
-    return placed;
-};
-const action = (name: string, body: Json, other: Json, ...steps: string[]) => async (): Promise<Case> =>
-    ({ client: admin, path: `/orders/${(await moved(...steps)).id}/${name}`, body, other, count: count("order_events") });
-
-// One example of every operation that takes a key; a test below says when one is missing.
-const CASES: Record<string, () => Promise<Case>> = {
-    categoryCreate: async () => ({ client: admin, path: "/categories", body: { name: unique("C") }, other: { name: unique("D") }, count: count("categories") }),
-    productCreate: async () => ({ client: admin, path: "/products", body: { name: unique("P"), price: usd(1) }, other: { name: "Q", price: usd(1) }, count: count("products") }),
-    variantCreate: async () => {
-        const product = await shop.product({ stock: undefined, options: [{ name: "Size", values: ["S", "M", "L"] }], variants: [{ options: { Size: "S" } }] });
-        return { client: admin, path: `/products/${product.id}/variants`, body: { options: { Size: "M" } }, other: { options: { Size: "L" } }, count: count("variants") };
-    },
-    stockAdjust: async () => {
-        const product = await shop.product();
-        return { client: admin, path: `/products/${product.id}/variants/${product.variants[0].id}/stock-adjustments`, body: { delta: 1 }, other: { delta: 2 }, count: count("stock_movements") };
-    },
-    cartItemAdd: async () => {
-        const [product, cart] = [await shop.product(), await createCart(shop.guest)];
-        return { client: shop.guest, path: `/cart/${cart.id}/items`, body: { productId: product.id, quantity: 1 }, other: { productId: product.id, quantity: 2 }, count: count("cart_lines") };
-    },
-    checkoutCreate: async () => {
-        const cart = await shop.cartOf(shop.guest, { productId: (await shop.product()).id, quantity: 1 });
-        return { client: shop.guest, path: `/checkout/${cart.id}`, body: checkoutBody(), other: checkoutBody({ email: "b@example.com" }), count: count("orders") };
-    },
-    addressCreate: async () => ({ client: customer.client, path: "/users/me/addresses", body: address(), other: address({ city: "Paris" }), count: count("addresses") }),
-    orderConfirm: action("confirm", { note: "a" }, { note: "b" }),
-    orderProcess: action("process", { note: "a" }, { note: "b" }, "confirm"),
-    orderShip: action("ship", { carrier: "a" }, { carrier: "b" }, "confirm"),
-    orderDeliver: action("deliver", { note: "a" }, { note: "b" }, "confirm", "ship"),
-    orderCancel: action("cancel", { reason: "a" }, { reason: "b" }),
-    orderPaymentRecord: action("payments", { amount: usd(5) }, { amount: usd(6) }),
-    orderRefund: action("refunds", { amount: usd(5) }, { amount: usd(6) }, "payments", "confirm", "ship", "deliver"),
-};
-
+let cases: ReturnType<typeof idempotentCases>;
 const posts = operations.filter((one) => one.method === "POST");
 const taking = posts.filter((one) => one.souk.idempotency !== "none");
 const refusing = posts.filter((one) => one.souk.idempotency === "none");
 
 test("every operation that takes a key is tried below", () => {
-    assert.deepEqual(Object.keys(CASES).sort(), taking.map((one) => one.id).sort());
+    assert.deepEqual(Object.keys(cases).sort(), taking.map((one) => one.id).sort());
 });
 
 describe("the same key and body", () => {
     for (const { id } of taking) {
         test(`${id}: answers the same bytes and does it once`, async () => {
-            const { client, path, body, other, count } = await CASES[id]!();
+            const { client, path, body, other, count } = await cases[id]!();
             const key = `key of ${id} ${newId()}`;
             const before = await count();
             const first = await client.post(path, body, { key });
@@ -105,7 +66,7 @@ describe("a key", () => {
         const product = await shop.product();
         const cart = await createCart(customer.client);
         ok(await customer.client.post(`/cart/${cart.id}/items`, { productId: product.id, quantity: 1 }, { key }), 201);
-        const [a, b] = [await order(), await order()];
+        const [a, b] = [await shop.order(shop.guest, product), await shop.order(shop.guest, product)];
         ok(await admin.post(`/orders/${a.id}/confirm`, {}, { key }));
         assert.equal(ok(await admin.post(`/orders/${b.id}/confirm`, {}, { key })).id, b.id);
         ok(await admin.post(`/orders/${a.id}/process`, {}, { key }));
