@@ -28,7 +28,11 @@ enum scope {
     SCOPE_AUDIT_READ = 1 << 10
 };
 
-enum principal_kind { PRINCIPAL_ANONYMOUS, PRINCIPAL_USER };
+enum principal_kind {
+    PRINCIPAL_ANONYMOUS,
+    PRINCIPAL_USER,
+    PRINCIPAL_KEY /* a secret key: has scopes, and nothing of its own (no account, cart or order) */
+};
 
 struct principal {
     enum principal_kind kind;
@@ -36,6 +40,7 @@ struct principal {
     uint32_t scopes; /* bits of enum scope */
     struct uuid user_id;
     struct uuid session_id;
+    struct uuid key_id; /* of PRINCIPAL_KEY */
 };
 
 /* The kinds, as the database and the tokens spell them. */
@@ -68,4 +73,16 @@ static inline bool principal_has(const struct principal *principal, enum scope s
 static inline bool principal_is_staff(const struct principal *principal)
 {
     return principal->scopes != 0;
+}
+/* Whether it sees of the catalogue what is not for sale, and reads it fresh: staff, and keys that may change
+ * it. What the others see is public. */
+static inline bool principal_sees_drafts(const struct principal *principal)
+{
+    const uint32_t sees = SCOPE_CATALOGUE_WRITE | SCOPE_INVENTORY_WRITE;
+    return principal->kind == PRINCIPAL_KEY ? (principal->scopes & sees) != 0 : principal->scopes != 0;
+}
+/* Who did it, for what is recorded: a user or a key. Nil: nobody who is known. */
+static inline struct uuid principal_actor_id(const struct principal *principal)
+{
+    return principal->kind == PRINCIPAL_KEY ? principal->key_id : principal->user_id;
 }

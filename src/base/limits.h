@@ -49,6 +49,12 @@
 #define DB_EXPECTED_MAX WORKER_GATHER_MAX
 #define READ_TRANSACTION_MS_MAX 1000
 
+/* keys of programs */
+#define PLANS_MAX 100
+#define API_KEYS_MAX 1000      /* that are not revoked */
+#define API_KEY_SECRETS_MAX 10 /* of one key that are good at once, while it is being rotated */
+#define API_KEY_MONTHS_SHOWN 36
+
 /* carts */
 #define CART_WISHES_BYTES_MAX                                                                                \
     ((size_t)16 << 10) /* what the wishes (engravings, ...) of one cart's lines may hold together */

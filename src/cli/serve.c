@@ -5,6 +5,7 @@
 #include "cli/services.h"
 
 #include "api/operations.h"
+#include "auth/key_usage.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
 #include "jobs/mail.h"
@@ -42,8 +43,11 @@ static bool open_services(struct running *running)
     services->operations = api_operations;
     if (!cli_cache_open(running->args, services, (size_t)running->config.cache_bytes))
         return false;
-    return store_replicas_start(services->store, services->cache) ||
-           refuse(running, SLICE("the system gives no threads to watch the replicas"));
+    if (!store_replicas_start(services->store, services->cache))
+        return refuse(running, SLICE("the system gives no threads to watch the replicas"));
+    services->key_usage = key_usage_start(services->store);
+    return services->key_usage != NULL ||
+           refuse(running, SLICE("the system gives no thread to count the use of keys"));
 }
 
 static bool start(struct running *running)
@@ -95,6 +99,7 @@ static bool stop(struct running *running)
         jobs_stop(running->jobs);
     if (running->gateway != NULL)
         gateway_free(running->gateway);
+    key_usage_stop(running->services.key_usage);
     cli_services_close(&running->services);
     return true;
 }

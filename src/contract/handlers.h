@@ -131,6 +131,30 @@ enum http_status audit_log_list(struct request *request, struct response *respon
 enum http_status settings_get(struct request *request, struct response *response);
 /* PATCH /settings */
 enum http_status settings_update(struct request *request, struct response *response);
+/* GET /plans */
+enum http_status plans_list(struct request *request, struct response *response);
+/* POST /plans */
+enum http_status plan_create(struct request *request, struct response *response);
+/* GET /plans/{id} */
+enum http_status plan_get(struct request *request, struct response *response);
+/* PATCH /plans/{id} */
+enum http_status plan_update(struct request *request, struct response *response);
+/* DELETE /plans/{id} */
+enum http_status plan_delete(struct request *request, struct response *response);
+/* GET /api-keys */
+enum http_status api_keys_list(struct request *request, struct response *response);
+/* POST /api-keys */
+enum http_status api_key_create(struct request *request, struct response *response);
+/* GET /api-keys/{id} */
+enum http_status api_key_get(struct request *request, struct response *response);
+/* PATCH /api-keys/{id} */
+enum http_status api_key_update(struct request *request, struct response *response);
+/* POST /api-keys/{id}/rotate */
+enum http_status api_key_rotate(struct request *request, struct response *response);
+/* POST /api-keys/{id}/revoke */
+enum http_status api_key_revoke(struct request *request, struct response *response);
+/* GET /api-keys/{id}/usage */
+enum http_status api_key_usage_get(struct request *request, struct response *response);
 /* GET /health/live */
 enum http_status health_live(struct request *request, struct response *response);
 /* GET /health/ready */

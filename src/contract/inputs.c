@@ -261,6 +261,77 @@ bool health_status_parse(struct slice name, enum health_status *value)
     return true;
 }
 
+static const struct enumeration_value quota_binds_values[] = {
+    {"secret", QUOTA_BINDS_SECRET},
+    {"all", QUOTA_BINDS_ALL},
+};
+static const struct enumeration_rule quota_binds_rule = {quota_binds_values, COUNT_OF(quota_binds_values)};
+
+const char *quota_binds_name(enum quota_binds value)
+{
+    return enumeration_name(&quota_binds_rule, (int)value);
+}
+
+bool quota_binds_parse(struct slice name, enum quota_binds *value)
+{
+    int number;
+    if (!enumeration_parse(&quota_binds_rule, name, &number))
+        return false;
+    *value = (enum quota_binds)number;
+    return true;
+}
+
+static const struct enumeration_value api_key_kind_values[] = {
+    {"publishable", API_KEY_KIND_PUBLISHABLE},
+    {"secret", API_KEY_KIND_SECRET},
+};
+static const struct enumeration_rule api_key_kind_rule = {api_key_kind_values, COUNT_OF(api_key_kind_values)};
+
+static const struct enumeration_value api_key_status_values[] = {
+    {"active", API_KEY_STATUS_ACTIVE},
+    {"expired", API_KEY_STATUS_EXPIRED},
+    {"revoked", API_KEY_STATUS_REVOKED},
+};
+static const struct enumeration_rule api_key_status_rule = {api_key_status_values, COUNT_OF(api_key_status_values)};
+
+const char *api_key_status_name(enum api_key_status value)
+{
+    return enumeration_name(&api_key_status_rule, (int)value);
+}
+
+bool api_key_status_parse(struct slice name, enum api_key_status *value)
+{
+    int number;
+    if (!enumeration_parse(&api_key_status_rule, name, &number))
+        return false;
+    *value = (enum api_key_status)number;
+    return true;
+}
+
+static const struct enumeration_value api_key_scope_values[] = {
+    {"catalogue:write", API_KEY_SCOPE_CATALOGUE_WRITE},
+    {"inventory:write", API_KEY_SCOPE_INVENTORY_WRITE},
+    {"orders:read", API_KEY_SCOPE_ORDERS_READ},
+    {"orders:write", API_KEY_SCOPE_ORDERS_WRITE},
+    {"customers:read", API_KEY_SCOPE_CUSTOMERS_READ},
+    {"settings:read", API_KEY_SCOPE_SETTINGS_READ},
+};
+static const struct enumeration_rule api_key_scope_rule = {api_key_scope_values, COUNT_OF(api_key_scope_values)};
+
+const char *api_key_scope_name(enum api_key_scope value)
+{
+    return enumeration_name(&api_key_scope_rule, (int)value);
+}
+
+bool api_key_scope_parse(struct slice name, enum api_key_scope *value)
+{
+    int number;
+    if (!enumeration_parse(&api_key_scope_rule, name, &number))
+        return false;
+    *value = (enum api_key_scope)number;
+    return true;
+}
+
 static const struct enumeration_value categories_list_view_values[] = {
     {"flat", CATEGORIES_LIST_VIEW_FLAT},
     {"tree", CATEGORIES_LIST_VIEW_TREE},
@@ -2171,6 +2242,247 @@ static const struct object_rule settings_update_body_rule = {.fields = settings_
 const struct input_rule settings_update_input_rule = {
     .size = sizeof(struct settings_update_input),
     .body = &settings_update_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule plans_list_query_fields[] = {
+    {.name = "limit",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(100), .has_default = true,
+     .default_value = INT64_C(20), .offset = offsetof(struct plans_list_input, limit),
+     .has_offset = offsetof(struct plans_list_input, has_limit)},
+    {.name = "cursor",
+     .kind = FIELD_TEXT, .format = TEXT_CURSOR, .minimum = INT64_C(1), .maximum = INT64_C(512),
+     .offset = offsetof(struct plans_list_input, cursor),
+     .has_offset = offsetof(struct plans_list_input, has_cursor)},
+};
+
+const struct input_rule plans_list_input_rule = {
+    .size = sizeof(struct plans_list_input),
+    .query = plans_list_query_fields, .query_count = COUNT_OF(plans_list_query_fields),
+};
+
+static const struct field_rule plan_create_body_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(100), .is_required = true,
+     .offset = offsetof(struct plan_create_input, name)},
+    {.name = "description",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .maximum = INT64_C(500), .has_default = true, .default_text = "",
+     .offset = offsetof(struct plan_create_input, description),
+     .has_offset = offsetof(struct plan_create_input, has_description)},
+    {.name = "ratePerMinute",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(600000), .has_default = true,
+     .default_value = INT64_C(1000), .offset = offsetof(struct plan_create_input, rate_per_minute),
+     .has_offset = offsetof(struct plan_create_input, has_rate_per_minute)},
+    {.name = "burst",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(600000), .has_default = true,
+     .default_value = INT64_C(1000), .offset = offsetof(struct plan_create_input, burst),
+     .has_offset = offsetof(struct plan_create_input, has_burst)},
+    {.name = "monthlyQuota",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(1000000000000), .is_nullable = true,
+     .offset = offsetof(struct plan_create_input, monthly_quota),
+     .has_offset = offsetof(struct plan_create_input, has_monthly_quota),
+     .null_offset = offsetof(struct plan_create_input, monthly_quota_is_null)},
+    {.name = "quotaBinds",
+     .kind = FIELD_ENUM, .enumeration = &quota_binds_rule, .offset = offsetof(struct plan_create_input, quota_binds),
+     .has_offset = offsetof(struct plan_create_input, has_quota_binds)},
+};
+
+static const struct object_rule plan_create_body_rule = {.fields = plan_create_body_fields, .count = COUNT_OF(plan_create_body_fields)};
+
+const struct input_rule plan_create_input_rule = {
+    .size = sizeof(struct plan_create_input),
+    .body = &plan_create_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule plan_get_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct plan_get_input, id)},
+};
+
+const struct input_rule plan_get_input_rule = {
+    .size = sizeof(struct plan_get_input),
+    .path = plan_get_path_fields, .path_count = COUNT_OF(plan_get_path_fields),
+};
+
+static const struct field_rule plan_update_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct plan_update_input, id)},
+};
+
+static const struct field_rule plan_update_body_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(100),
+     .offset = offsetof(struct plan_update_input, name), .has_offset = offsetof(struct plan_update_input, has_name)},
+    {.name = "description",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .maximum = INT64_C(500),
+     .offset = offsetof(struct plan_update_input, description),
+     .has_offset = offsetof(struct plan_update_input, has_description)},
+    {.name = "ratePerMinute",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(600000),
+     .offset = offsetof(struct plan_update_input, rate_per_minute),
+     .has_offset = offsetof(struct plan_update_input, has_rate_per_minute)},
+    {.name = "burst",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(600000),
+     .offset = offsetof(struct plan_update_input, burst),
+     .has_offset = offsetof(struct plan_update_input, has_burst)},
+    {.name = "monthlyQuota",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(1000000000000), .is_nullable = true,
+     .offset = offsetof(struct plan_update_input, monthly_quota),
+     .has_offset = offsetof(struct plan_update_input, has_monthly_quota),
+     .null_offset = offsetof(struct plan_update_input, monthly_quota_is_null)},
+    {.name = "quotaBinds",
+     .kind = FIELD_ENUM, .enumeration = &quota_binds_rule, .offset = offsetof(struct plan_update_input, quota_binds),
+     .has_offset = offsetof(struct plan_update_input, has_quota_binds)},
+};
+
+static const struct object_rule plan_update_body_rule = {.fields = plan_update_body_fields, .count = COUNT_OF(plan_update_body_fields)};
+
+const struct input_rule plan_update_input_rule = {
+    .size = sizeof(struct plan_update_input),
+    .path = plan_update_path_fields, .path_count = COUNT_OF(plan_update_path_fields),
+    .body = &plan_update_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule plan_delete_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct plan_delete_input, id)},
+};
+
+const struct input_rule plan_delete_input_rule = {
+    .size = sizeof(struct plan_delete_input),
+    .path = plan_delete_path_fields, .path_count = COUNT_OF(plan_delete_path_fields),
+};
+
+static const struct field_rule api_keys_list_query_fields[] = {
+    {.name = "status",
+     .kind = FIELD_ENUM, .enumeration = &api_key_status_rule, .offset = offsetof(struct api_keys_list_input, status),
+     .has_offset = offsetof(struct api_keys_list_input, has_status)},
+    {.name = "planId",
+     .kind = FIELD_UUID, .offset = offsetof(struct api_keys_list_input, plan_id),
+     .has_offset = offsetof(struct api_keys_list_input, has_plan_id)},
+    {.name = "limit",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(100), .has_default = true,
+     .default_value = INT64_C(20), .offset = offsetof(struct api_keys_list_input, limit),
+     .has_offset = offsetof(struct api_keys_list_input, has_limit)},
+    {.name = "cursor",
+     .kind = FIELD_TEXT, .format = TEXT_CURSOR, .minimum = INT64_C(1), .maximum = INT64_C(512),
+     .offset = offsetof(struct api_keys_list_input, cursor),
+     .has_offset = offsetof(struct api_keys_list_input, has_cursor)},
+};
+
+const struct input_rule api_keys_list_input_rule = {
+    .size = sizeof(struct api_keys_list_input),
+    .query = api_keys_list_query_fields, .query_count = COUNT_OF(api_keys_list_query_fields),
+};
+
+static const struct field_rule api_key_create_body_scopes_item = {.kind = FIELD_ENUM, .enumeration = &api_key_scope_rule};
+
+static const struct field_rule api_key_create_body_fields[] = {
+    {.name = "kind",
+     .kind = FIELD_ENUM, .enumeration = &api_key_kind_rule, .is_required = true,
+     .offset = offsetof(struct api_key_create_input, kind)},
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(100), .is_required = true,
+     .offset = offsetof(struct api_key_create_input, name)},
+    {.name = "planId",
+     .kind = FIELD_UUID, .offset = offsetof(struct api_key_create_input, plan_id),
+     .has_offset = offsetof(struct api_key_create_input, has_plan_id)},
+    {.name = "scopes",
+     .kind = FIELD_ARRAY, .maximum = INT64_C(6), .item = &api_key_create_body_scopes_item,
+     .item_size = sizeof(enum api_key_scope), .is_unique = true,
+     .offset = offsetof(struct api_key_create_input, scopes),
+     .has_offset = offsetof(struct api_key_create_input, has_scopes)},
+    {.name = "expiresAt",
+     .kind = FIELD_TIME, .is_nullable = true, .offset = offsetof(struct api_key_create_input, expires_at_ms),
+     .has_offset = offsetof(struct api_key_create_input, has_expires_at_ms),
+     .null_offset = offsetof(struct api_key_create_input, expires_at_ms_is_null)},
+};
+
+static const struct object_rule api_key_create_body_rule = {.fields = api_key_create_body_fields, .count = COUNT_OF(api_key_create_body_fields)};
+
+const struct input_rule api_key_create_input_rule = {
+    .size = sizeof(struct api_key_create_input),
+    .body = &api_key_create_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule api_key_get_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct api_key_get_input, id)},
+};
+
+const struct input_rule api_key_get_input_rule = {
+    .size = sizeof(struct api_key_get_input),
+    .path = api_key_get_path_fields, .path_count = COUNT_OF(api_key_get_path_fields),
+};
+
+static const struct field_rule api_key_update_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct api_key_update_input, id)},
+};
+
+static const struct field_rule api_key_update_body_fields[] = {
+    {.name = "name",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(100),
+     .offset = offsetof(struct api_key_update_input, name),
+     .has_offset = offsetof(struct api_key_update_input, has_name)},
+    {.name = "planId",
+     .kind = FIELD_UUID, .offset = offsetof(struct api_key_update_input, plan_id),
+     .has_offset = offsetof(struct api_key_update_input, has_plan_id)},
+    {.name = "scopes",
+     .kind = FIELD_ARRAY, .maximum = INT64_C(6), .item = &api_key_create_body_scopes_item,
+     .item_size = sizeof(enum api_key_scope), .is_unique = true,
+     .offset = offsetof(struct api_key_update_input, scopes),
+     .has_offset = offsetof(struct api_key_update_input, has_scopes)},
+    {.name = "expiresAt",
+     .kind = FIELD_TIME, .is_nullable = true, .offset = offsetof(struct api_key_update_input, expires_at_ms),
+     .has_offset = offsetof(struct api_key_update_input, has_expires_at_ms),
+     .null_offset = offsetof(struct api_key_update_input, expires_at_ms_is_null)},
+};
+
+static const struct object_rule api_key_update_body_rule = {.fields = api_key_update_body_fields, .count = COUNT_OF(api_key_update_body_fields)};
+
+const struct input_rule api_key_update_input_rule = {
+    .size = sizeof(struct api_key_update_input),
+    .path = api_key_update_path_fields, .path_count = COUNT_OF(api_key_update_path_fields),
+    .body = &api_key_update_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule api_key_rotate_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct api_key_rotate_input, id)},
+};
+
+static const struct field_rule api_key_rotate_body_fields[] = {
+    {.name = "overlapSeconds",
+     .kind = FIELD_INTEGER, .maximum = INT64_C(2592000), .is_required = true,
+     .offset = offsetof(struct api_key_rotate_input, overlap_seconds)},
+};
+
+static const struct object_rule api_key_rotate_body_rule = {.fields = api_key_rotate_body_fields, .count = COUNT_OF(api_key_rotate_body_fields)};
+
+const struct input_rule api_key_rotate_input_rule = {
+    .size = sizeof(struct api_key_rotate_input),
+    .path = api_key_rotate_path_fields, .path_count = COUNT_OF(api_key_rotate_path_fields),
+    .body = &api_key_rotate_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule api_key_revoke_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct api_key_revoke_input, id)},
+};
+
+const struct input_rule api_key_revoke_input_rule = {
+    .size = sizeof(struct api_key_revoke_input),
+    .path = api_key_revoke_path_fields, .path_count = COUNT_OF(api_key_revoke_path_fields),
+};
+
+static const struct field_rule api_key_usage_get_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct api_key_usage_get_input, id)},
+};
+
+const struct input_rule api_key_usage_get_input_rule = {
+    .size = sizeof(struct api_key_usage_get_input),
+    .path = api_key_usage_get_path_fields, .path_count = COUNT_OF(api_key_usage_get_path_fields),
 };
 
 const struct input_rule health_live_input_rule = {

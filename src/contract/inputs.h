@@ -7,6 +7,7 @@
  * milliseconds (`_ms`). A map of free keys is its compact JSON text. All of it lives in the request's arena. */
 #pragma once
 
+#include "auth/api_key.h"
 #include "auth/principal.h"
 #include "http/validation.h"
 
@@ -133,6 +134,43 @@ enum health_status {
 /* The name as it stands in JSON. */
 const char *health_status_name(enum health_status value);
 bool health_status_parse(struct slice name, enum health_status *value);
+
+/* `secret` binds secret keys only: everybody can read a publishable one off a page and use it up. `all` binds both. */
+enum quota_binds {
+    QUOTA_BINDS_SECRET, /* secret */
+    QUOTA_BINDS_ALL, /* all */
+};
+/* The name as it stands in JSON. */
+const char *quota_binds_name(enum quota_binds value);
+bool quota_binds_parse(struct slice name, enum quota_binds *value);
+
+/* `expired` and `revoked` keys are 401. */
+enum api_key_status {
+    API_KEY_STATUS_ACTIVE, /* active */
+    API_KEY_STATUS_EXPIRED, /* expired */
+    API_KEY_STATUS_REVOKED, /* revoked */
+};
+/* The name as it stands in JSON. */
+const char *api_key_status_name(enum api_key_status value);
+bool api_key_status_parse(struct slice name, enum api_key_status *value);
+
+/* What a secret key can be allowed; what only admins may do is never among it. */
+enum api_key_scope {
+    API_KEY_SCOPE_CATALOGUE_WRITE, /* catalogue:write */
+    API_KEY_SCOPE_INVENTORY_WRITE, /* inventory:write */
+    API_KEY_SCOPE_ORDERS_READ, /* orders:read */
+    API_KEY_SCOPE_ORDERS_WRITE, /* orders:write */
+    API_KEY_SCOPE_CUSTOMERS_READ, /* customers:read */
+    API_KEY_SCOPE_SETTINGS_READ, /* settings:read */
+};
+/* The name as it stands in JSON. */
+const char *api_key_scope_name(enum api_key_scope value);
+bool api_key_scope_parse(struct slice name, enum api_key_scope *value);
+
+struct api_key_scope_list {
+    const enum api_key_scope *items;
+    size_t count;
+};
 
 enum categories_list_view {
     CATEGORIES_LIST_VIEW_FLAT, /* flat */
@@ -1122,6 +1160,133 @@ struct settings_update_input {
     bool max_open_guest_orders_per_address_is_null;
 };
 
+/* GET /plans: List plans */
+struct plans_list_input {
+    /* query */
+    int64_t limit;
+    bool has_limit;
+    struct slice cursor;
+    bool has_cursor;
+};
+
+/* POST /plans: Add a plan */
+struct plan_create_input {
+    /* body */
+    struct slice name;
+    struct slice description;
+    bool has_description;
+    int64_t rate_per_minute;
+    bool has_rate_per_minute;
+    int64_t burst;
+    bool has_burst;
+    int64_t monthly_quota;
+    bool has_monthly_quota;
+    bool monthly_quota_is_null;
+    enum quota_binds quota_binds;
+    bool has_quota_binds;
+};
+
+/* GET /plans/{id}: Read a plan */
+struct plan_get_input {
+    /* path */
+    struct uuid id;
+};
+
+/* PATCH /plans/{id}: Change a plan */
+struct plan_update_input {
+    /* path */
+    struct uuid id;
+    /* body */
+    struct slice name;
+    bool has_name;
+    struct slice description;
+    bool has_description;
+    int64_t rate_per_minute;
+    bool has_rate_per_minute;
+    int64_t burst;
+    bool has_burst;
+    int64_t monthly_quota;
+    bool has_monthly_quota;
+    bool monthly_quota_is_null;
+    enum quota_binds quota_binds;
+    bool has_quota_binds;
+};
+
+/* DELETE /plans/{id}: Delete a plan */
+struct plan_delete_input {
+    /* path */
+    struct uuid id;
+};
+
+/* GET /api-keys: List keys */
+struct api_keys_list_input {
+    /* query */
+    enum api_key_status status;
+    bool has_status;
+    struct uuid plan_id;
+    bool has_plan_id;
+    int64_t limit;
+    bool has_limit;
+    struct slice cursor;
+    bool has_cursor;
+};
+
+/* POST /api-keys: Make a key */
+struct api_key_create_input {
+    /* body */
+    enum api_key_kind kind;
+    struct slice name;
+    struct uuid plan_id;
+    bool has_plan_id;
+    struct api_key_scope_list scopes;
+    bool has_scopes;
+    int64_t expires_at_ms;
+    bool has_expires_at_ms;
+    bool expires_at_ms_is_null;
+};
+
+/* GET /api-keys/{id}: Read a key */
+struct api_key_get_input {
+    /* path */
+    struct uuid id;
+};
+
+/* PATCH /api-keys/{id}: Change a key */
+struct api_key_update_input {
+    /* path */
+    struct uuid id;
+    /* body */
+    struct slice name;
+    bool has_name;
+    struct uuid plan_id;
+    bool has_plan_id;
+    struct api_key_scope_list scopes;
+    bool has_scopes;
+    int64_t expires_at_ms;
+    bool has_expires_at_ms;
+    bool expires_at_ms_is_null;
+};
+
+/* POST /api-keys/{id}/rotate: Rotate a key */
+struct api_key_rotate_input {
+    /* path */
+    struct uuid id;
+    /* body */
+    int64_t overlap_seconds;
+};
+
+/* POST /api-keys/{id}/revoke: Revoke a key */
+struct api_key_revoke_input {
+    /* path */
+    struct uuid id;
+};
+
+/* GET /api-keys/{id}/usage: How much a key is used */
+struct api_key_usage_get_input {
+    /* path */
+    struct uuid id;
+};
+
 /* GET /docs/{file}: A file of the API explorer */
 struct docs_asset_get_input {
     /* path */
@@ -1194,6 +1359,18 @@ extern const struct input_rule role_delete_input_rule;
 extern const struct input_rule audit_log_list_input_rule;
 extern const struct input_rule settings_get_input_rule;
 extern const struct input_rule settings_update_input_rule;
+extern const struct input_rule plans_list_input_rule;
+extern const struct input_rule plan_create_input_rule;
+extern const struct input_rule plan_get_input_rule;
+extern const struct input_rule plan_update_input_rule;
+extern const struct input_rule plan_delete_input_rule;
+extern const struct input_rule api_keys_list_input_rule;
+extern const struct input_rule api_key_create_input_rule;
+extern const struct input_rule api_key_get_input_rule;
+extern const struct input_rule api_key_update_input_rule;
+extern const struct input_rule api_key_rotate_input_rule;
+extern const struct input_rule api_key_revoke_input_rule;
+extern const struct input_rule api_key_usage_get_input_rule;
 extern const struct input_rule health_live_input_rule;
 extern const struct input_rule health_ready_input_rule;
 extern const struct input_rule metrics_get_input_rule;

@@ -280,6 +280,30 @@ static const struct copy_column LOGIN_CHALLENGES[] = {
     {"created_at", DB_TIME}, {"expires_at", DB_TIME}, {"used_at", DB_TIME},
 };
 
+static const struct copy_column PLANS[] = {
+    {"id", DB_UUID},         {"name", DB_TEXT},         {"description", DB_TEXT}, {"rate_per_minute", DB_INT},
+    {"burst", DB_INT},       {"monthly_quota", DB_INT}, {"quota_binds", DB_TEXT}, {"version", DB_INT},
+    {"created_at", DB_TIME}, {"updated_at", DB_TIME},
+};
+
+static const struct copy_column API_KEYS[] = {
+    {"id", DB_UUID},     {"kind", DB_TEXT},       {"name", DB_TEXT},       {"plan_id", DB_UUID},
+    {"scopes", DB_TEXT}, {"expires_at", DB_TIME}, {"revoked_at", DB_TIME}, {"created_by", DB_UUID},
+    {"version", DB_INT}, {"created_at", DB_TIME}, {"updated_at", DB_TIME},
+};
+
+static const struct copy_column API_KEY_SECRETS[] = {
+    {"hash", DB_BLOB},  {"key_id", DB_UUID},     {"prefix", DB_TEXT},
+    {"last4", DB_TEXT}, {"created_at", DB_TIME}, {"valid_until", DB_TIME},
+};
+
+static const struct copy_column API_KEY_USAGE[] = {
+    {"key_id", DB_UUID},
+    {"month", DB_INT},
+    {"requests", DB_INT},
+    {"last_used_at", DB_TIME},
+};
+
 /* clang-format on */
 
 #define TABLE(table_name, list, key_count, rows, whole)                                                      \
@@ -320,6 +344,10 @@ const struct copy_table copy_tables[] = {
     TABLE("second_factors", SECOND_FACTORS, 1, 1000, false),
     TABLE("recovery_codes", RECOVERY_CODES, 2, 1000, false),
     TABLE("login_challenges", LOGIN_CHALLENGES, 1, 1000, false),
+    TABLE("plans", PLANS, 1, 1000, false),
+    TABLE("api_keys", API_KEYS, 1, 1000, false),
+    TABLE("api_key_secrets", API_KEY_SECRETS, 1, 1000, false),
+    TABLE("api_key_usage", API_KEY_USAGE, 2, 1000, false),
 };
 
 const size_t copy_table_count = COUNT_OF(copy_tables);

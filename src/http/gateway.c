@@ -49,6 +49,7 @@ static const struct known_header {
     [HEADER_ORIGIN] = {{"origin", 6}, false},
     [HEADER_USER_AGENT] = {{"user-agent", 10}, false},
     [HEADER_FORWARDED] = {{"forwarded", 9}, true},
+    [HEADER_X_API_KEY] = {{"x-api-key", 9}, false},
     [HEADER_X_FORWARDED_FOR] = {{"x-forwarded-for", 15}, true},
     [HEADER_X_REQUEST_ID] = {{"x-request-id", 12}, false},
 };
@@ -185,7 +186,7 @@ void gateway_open(struct gateway *gateway, struct exchange *x)
 
 /* ---- steps before the handler ---- */
 
-static enum http_status answer_throttled(struct exchange *x, int64_t retry_after_s)
+enum http_status gateway_answer_throttled(struct exchange *x, int64_t retry_after_s)
 {
     enum http_status status =
         problem(&x->response, PROBLEM_RATE_LIMIT_EXCEEDED, "Try again in %lld s", (long long)retry_after_s);
@@ -194,35 +195,52 @@ static enum http_status answer_throttled(struct exchange *x, int64_t retry_after
     return status;
 }
 
+void gateway_note_policy(struct exchange *x, const char *name, const struct throttle_verdict *verdict)
+{
+    CHECK(x->policy_count < RATE_POLICIES_MAX);
+    x->policies[x->policy_count++] = (struct rate_policy){.name = name,
+                                                          .limit = verdict->limit,
+                                                          .window_s = verdict->window_s,
+                                                          .remaining = verdict->remaining,
+                                                          .reset_s = verdict->reset_s};
+}
+
 /* This address first, then the whole API: what one address is refused takes nothing from the others. What was
  * not routed counts as reading. */
 static enum http_status check_rate_of_address(struct gateway *gateway, struct exchange *x)
 {
     struct throttle *throttle = gateway->throttle;
     const struct operation *operation = x->request.operation;
-    if (throttle == NULL || (operation != NULL && operation->rate_class == RATE_NONE))
+    enum rate_class rate_class = operation != NULL ? operation->rate_class : RATE_READ;
+    if (throttle == NULL || rate_class == RATE_NONE)
         return GO_ON;
-    x->has_verdict = true;
-    throttle_take(throttle, throttle_address(throttle, x->address),
-                  operation ? operation->rate_class : RATE_READ, x->started_us, &x->verdict);
-    if (!x->verdict.is_allowed)
-        return answer_throttled(x, x->verdict.retry_after_s);
-    return throttle_take_whole(throttle, x->started_us) ? GO_ON : answer_throttled(x, 1);
+    struct throttle_verdict verdict;
+    throttle_take(throttle, throttle_address(throttle, x->address), rate_class, x->started_us, &verdict);
+    gateway_note_policy(x, throttle_class_name(rate_class), &verdict);
+    if (!verdict.is_allowed)
+        return gateway_answer_throttled(x, verdict.retry_after_s);
+    return throttle_take_whole(throttle, x->started_us) ? GO_ON : gateway_answer_throttled(x, 1);
 }
+
+static const char *const USER_POLICIES[] = {
+    [RATE_READ] = "user-read",
+    [RATE_WRITE] = "user-write",
+    [RATE_LOGIN] = "user-login",
+    [RATE_CHECKOUT] = "user-checkout",
+};
 
 /* A user has the same allowance from however many addresses. */
 static enum http_status check_rate_of_user(struct gateway *gateway, struct exchange *x)
 {
     struct throttle *throttle = gateway->throttle;
-    if (throttle == NULL || !principal_is_user(&x->request.principal) ||
-        x->request.operation->rate_class == RATE_NONE)
+    enum rate_class rate_class = x->request.operation->rate_class;
+    if (throttle == NULL || !principal_is_user(&x->request.principal) || rate_class == RATE_NONE)
         return GO_ON;
     struct throttle_verdict verdict;
-    throttle_take(throttle, throttle_user(throttle, x->request.principal.user_id),
-                  x->request.operation->rate_class, x->started_us, &verdict);
-    if (verdict.remaining < x->verdict.remaining)
-        x->verdict = verdict;
-    return verdict.is_allowed ? GO_ON : answer_throttled(x, verdict.retry_after_s);
+    throttle_take(throttle, throttle_user(throttle, x->request.principal.user_id), rate_class, x->started_us,
+                  &verdict);
+    gateway_note_policy(x, USER_POLICIES[rate_class], &verdict);
+    return verdict.is_allowed ? GO_ON : gateway_answer_throttled(x, verdict.retry_after_s);
 }
 
 static enum http_status check_accept(struct exchange *x)
@@ -272,10 +290,10 @@ static enum http_status answer_unauthenticated(struct exchange *x, bool is_bad_t
 static enum http_status authenticate(struct gateway *gateway, struct exchange *x)
 {
     struct slice authorization = x->headers[HEADER_AUTHORIZATION];
-    if (slice_is_absent(authorization))
-        return GO_ON;
     struct request *request = &x->request;
     struct slice token;
+    if (slice_is_absent(authorization) || request->principal.kind == PRINCIPAL_KEY)
+        return GO_ON;
     if (!header_bearer(authorization, &token))
         return answer_unauthenticated(x, true);
     struct db *db = gateway_thread_db(gateway, x);
@@ -303,16 +321,20 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     return GO_ON;
 }
 
+/* A key has scopes and no account: it may do what names a scope of its own, and nothing that is somebody's.
+ */
 static enum http_status authorize(struct exchange *x)
 {
     const struct operation *operation = x->request.operation;
     const struct principal *principal = &x->request.principal;
     if (operation->access == ACCESS_PUBLIC || operation->access == ACCESS_ANYONE)
         return GO_ON;
-    if (!principal_is_user(principal))
+    if (principal->kind == PRINCIPAL_ANONYMOUS)
         return answer_unauthenticated(x, false);
-    if (operation->access == ACCESS_STAFF &&
-        (!principal_is_staff(principal) || !principal_has(principal, operation->scope)))
+    if (principal->kind == PRINCIPAL_KEY && operation->scope == SCOPE_NONE)
+        return problem(&x->response, PROBLEM_FORBIDDEN, "This is for accounts; a key has none");
+    bool needs_scope = operation->access == ACCESS_STAFF || principal->kind == PRINCIPAL_KEY;
+    if (needs_scope && !principal_has(principal, operation->scope))
         return problem(&x->response, PROBLEM_FORBIDDEN, "Your role does not allow this");
     return GO_ON;
 }
@@ -386,7 +408,8 @@ static enum http_status read_if_match(struct exchange *x)
     return problem_field(&x->response, "If-Match", "FORMAT", "One entity tag, as it came in ETag, or *");
 }
 
-/* Who the key belongs to: the user; without one the cart, whose id in the path is a secret; else the address.
+/* Who the key belongs to: the user or the secret key; without one the cart, whose id in the path is a secret;
+ * else the address.
  */
 static void idempotency_scope(struct exchange *x, struct slice key)
 {
@@ -397,6 +420,9 @@ static void idempotency_scope(struct exchange *x, struct slice key)
         buf_append(&text, SLICE("user "));
         buf_append(&text,
                    (struct slice){(const char *)request->principal.user_id.bytes, sizeof(struct uuid)});
+    } else if (request->principal.kind == PRINCIPAL_KEY) {
+        buf_append(&text, SLICE("key "));
+        buf_append(&text, (struct slice){(const char *)request->principal.key_id.bytes, sizeof(struct uuid)});
     } else if (strncmp(request->operation->path, "/cart/{", 7) == 0 ||
                strncmp(request->operation->path, "/checkout/{", 11) == 0) {
         buf_append(&text, SLICE("cart"));
@@ -436,11 +462,17 @@ static enum http_status read_idempotency_key(struct exchange *x)
     return GO_ON;
 }
 
+static bool has_credentials(const struct exchange *x)
+{
+    return !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) ||
+           !slice_is_absent(x->headers[HEADER_X_API_KEY]);
+}
+
 /* Before the database was there for the first time nobody can be told who they are, nor anything else. */
 static enum http_status check_open(struct gateway *gateway, struct exchange *x)
 {
     if (!atomic_load(&gateway->services->is_closed) ||
-        (x->request.operation->needs_no_database && slice_is_absent(x->headers[HEADER_AUTHORIZATION])))
+        (x->request.operation->needs_no_database && !has_credentials(x)))
         return GO_ON;
     exchange_set_unavailable(x, "The shop is about to open; try again");
     return x->status;
@@ -461,14 +493,16 @@ static enum http_status check_head(struct gateway *gateway, struct exchange *x)
     return GO_ON;
 }
 
-/* ... and from the one on that does when a token was sent: what the user may do now stands in the database.
- */
+/* ... and from the one on that does when credentials were sent: what they are good for now stands in the
+ * database. */
 enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *x)
 {
     enum http_status status;
     /* clang-format off */
-    if ((status = authenticate(gateway, x)) ||
+    if ((status = gateway_take_key(gateway, x)) ||
+        (status = authenticate(gateway, x)) ||
         (status = check_rate_of_user(gateway, x)) ||
+        (status = gateway_check_plan(gateway, x)) ||
         (status = authorize(x)) ||
         (status = parse_query(x)) ||
         (status = gateway_look_up_cache(x)) ||
@@ -483,7 +517,8 @@ enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
 {
     x->status = check_head(gateway, x);
-    if (x->status == GO_ON && !gateway->reads_inline && !slice_is_absent(x->headers[HEADER_AUTHORIZATION])) {
+    if (x->status == GO_ON && !gateway->reads_inline && has_credentials(x) &&
+        !gateway_remembers_caller(gateway, x)) {
         gateway_hand_over(gateway, x);
         return GATEWAY_PENDING; /* another thread may own it already: it must not be touched */
     }

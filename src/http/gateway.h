@@ -12,6 +12,7 @@
  * dropped and metrics counted. */
 #pragma once
 
+#include "auth/api_key.h"
 #include "http/coding.h"
 #include "http/response.h"
 #include "http/router.h"
@@ -39,6 +40,7 @@ enum request_header {
     HEADER_ORIGIN,
     HEADER_USER_AGENT,
     HEADER_FORWARDED,
+    HEADER_X_API_KEY,
     HEADER_X_FORWARDED_FOR,
     HEADER_X_REQUEST_ID,
     HEADER_COUNT
@@ -54,6 +56,16 @@ struct reply {
     unsigned header_count;
     struct slice body; /* of a 304 or a HEAD: what a GET would have got, for its length; not to be sent */
 };
+
+/* A limit that this request was held against, as the RateLimit headers name it. */
+struct rate_policy {
+    const char *name; /* a literal */
+    int64_t limit;
+    int64_t window_s;
+    int64_t remaining;
+    int64_t reset_s;
+};
+#define RATE_POLICIES_MAX 4 /* of the address, the user, the key, the key's month */
 
 enum cache_state { CACHE_UNUSED, CACHE_MISS, CACHE_HIT, CACHE_HIT_STALE };
 
@@ -115,8 +127,11 @@ struct exchange {
     enum content_coding coding;        /* of the reply's body */
     bool is_refresh;                   /* nobody waits for it: see gateway_refresh */
     struct slice etag;                 /* of the reply in CODING_IDENTITY */
-    bool has_verdict;
-    struct throttle_verdict verdict;
+    struct api_key key;                /* with has_key: the key that came, verified */
+    bool has_key;
+    bool is_remembered; /* the key was known from memory: nobody may be asked about it on this thread */
+    struct rate_policy policies[RATE_POLICIES_MAX];
+    unsigned policy_count;
     bool is_replay;
     bool is_finished;
     bool is_suspended; /* given to another thread at least once */

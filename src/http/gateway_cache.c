@@ -191,7 +191,7 @@ enum http_status gateway_look_up_cache(struct exchange *x)
     x->cache_key = cache_key_of(x);
     if (slice_is_absent(x->cache_key))
         return (enum http_status)0;
-    if (principal_is_staff(&x->request.principal)) {
+    if (principal_sees_drafts(&x->request.principal)) {
         refresh_for_admin(x);
         return (enum http_status)0;
     }

@@ -37,7 +37,7 @@ struct db *gateway_thread_db(struct gateway *gateway, const struct exchange *x)
 struct db *gateway_read_db(struct gateway *gateway, struct exchange *x)
 {
     struct db *primary = gateway_thread_db(gateway, x);
-    if (!x->request.operation->reads_replica || principal_is_staff(&x->request.principal))
+    if (!x->request.operation->reads_replica || principal_sees_drafts(&x->request.principal))
         return primary;
     struct thread_context *context = pthread_getspecific(gateway->context_key);
     struct db *replica = store_read_connection(gateway->services->store, &context->replica, &x->cache_ticket);

@@ -153,7 +153,7 @@ static struct slice cache_control(const struct exchange *x)
     const struct operation *operation = x->request.operation;
     if (operation == NULL || !is_get(x) || x->status >= 400)
         return SLICE("no-store");
-    if (operation->access != ACCESS_PUBLIC || principal_is_staff(&x->request.principal))
+    if (operation->access != ACCESS_PUBLIC || principal_sees_drafts(&x->request.principal))
         return SLICE("private, no-store");
     if (x->response.is_uncacheable || operation->cache_seconds == 0)
         return SLICE("no-cache"); /* may be kept, and is asked about each time */
@@ -175,8 +175,8 @@ static void add_vary(struct exchange *x)
     struct buf vary;
     buf_init(&vary, x->arena);
     if (operation != NULL && operation->access == ACCESS_PUBLIC && is_get(x))
-        buf_append(&vary, operation->cache_seconds > 0 ? SLICE("Authorization, Accept-Encoding")
-                                                       : SLICE("Authorization"));
+        buf_append(&vary, operation->cache_seconds > 0 ? SLICE("Authorization, X-Api-Key, Accept-Encoding")
+                                                       : SLICE("Authorization, X-Api-Key"));
     cors_add_vary(x, &vary);
     if (vary.len > 0)
         reply_add_header(x, "Vary", arena_copy(x->arena, buf_slice(&vary)));
@@ -194,19 +194,43 @@ static void add_security_headers(struct exchange *x)
         reply_add_header(x, "Strict-Transport-Security", SLICE("max-age=31536000"));
 }
 
+static void append_parameter(struct buf *text, const char *name, int64_t value)
+{
+    buf_append(text, slice_from(name));
+    buf_append_int(text, value);
+}
+
+static void append_policy_name(struct buf *text, const struct rate_policy *policy)
+{
+    if (text->len > 0)
+        buf_append(text, SLICE(", "));
+    buf_append_char(text, '"');
+    buf_append(text, slice_from(policy->name));
+    buf_append_char(text, '"');
+}
+
+/* As of draft-ietf-httpapi-ratelimit-headers-10. Written by hand: every reply has them. */
 static void add_rate_headers(struct exchange *x)
 {
-    if (!x->has_verdict)
+    struct buf policies, limits;
+    if (x->policy_count == 0)
         return;
-    const struct throttle_verdict *verdict = &x->verdict;
-    const char *name =
-        throttle_class_name(x->request.operation ? x->request.operation->rate_class : RATE_READ);
-    reply_add_header(x, "RateLimit-Policy",
-                     arena_format(x->arena, "\"%s\";q=%lld;w=%lld", name, (long long)verdict->limit,
-                                  (long long)verdict->window_s));
-    reply_add_header(x, "RateLimit",
-                     arena_format(x->arena, "\"%s\";r=%lld;t=%lld", name, (long long)verdict->remaining,
-                                  (long long)verdict->reset_s));
+    buf_init(&policies, x->arena);
+    for (unsigned i = 0; i < x->policy_count; i++) {
+        append_policy_name(&policies, &x->policies[i]);
+        append_parameter(&policies, ";q=", x->policies[i].limit);
+        append_parameter(&policies, ";w=", x->policies[i].window_s);
+    }
+    buf_append_char(&policies, '\0');
+    buf_init(&limits, x->arena);
+    for (unsigned i = 0; i < x->policy_count; i++) {
+        append_policy_name(&limits, &x->policies[i]);
+        append_parameter(&limits, ";r=", x->policies[i].remaining);
+        append_parameter(&limits, ";t=", x->policies[i].reset_s);
+    }
+    buf_append_char(&limits, '\0');
+    reply_add_header(x, "RateLimit-Policy", (struct slice){buf_slice(&policies).ptr, policies.len - 1});
+    reply_add_header(x, "RateLimit", (struct slice){buf_slice(&limits).ptr, limits.len - 1});
 }
 
 static void add_headers(struct exchange *x)
@@ -320,6 +344,11 @@ static void write_log(const struct exchange *x, int64_t duration_us)
     log_int(&line, "duration_us", duration_us);
     log_int(&line, "bytes", (int64_t)x->reply.body.len);
     log_string(&line, "address", x->address);
+    if (x->has_key) {
+        char id[UUID_TEXT_LEN];
+        uuid_format(x->key.id, id);
+        log_string(&line, "key", (struct slice){id, UUID_TEXT_LEN});
+    }
     if (x->cache_state != CACHE_UNUSED)
         log_string(&line, "cache",
                    x->cache_state == CACHE_HIT    ? SLICE("hit")

@@ -81,6 +81,16 @@ bool gateway_prepare_refresh(struct exchange *exchange);
 /* gateway_coding.c: has the reply that was hit compressed by a worker; returns at once. */
 void gateway_compress(struct exchange *exchange, const struct cache_hit *hit, enum content_coding coding);
 
+/* Steps of gateway_key.c: the key that came, if one did (401 when it is not good), ... */
+enum http_status gateway_take_key(struct gateway *gateway, struct exchange *exchange);
+/* ... and its plan's limits. */
+enum http_status gateway_check_plan(struct gateway *gateway, struct exchange *exchange);
+/* Whether this server's memory alone knows who is calling. Never waits. */
+bool gateway_remembers_caller(struct gateway *gateway, struct exchange *exchange);
+/* A 429 that says when to come again, and what a refused or a passed limit leaves, for the headers. */
+enum http_status gateway_answer_throttled(struct exchange *exchange, int64_t retry_after_s);
+void gateway_note_policy(struct exchange *exchange, const char *name, const struct throttle_verdict *verdict);
+
 /* Whether the request comes from a page that may read the reply (SOUK_CORS_ORIGINS). */
 bool cors_is_allowed(const struct exchange *exchange);
 /* What a browser asks before it sends a request of such a page: which methods (as in Allow) and headers the

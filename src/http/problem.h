@@ -26,6 +26,8 @@ struct response;
     X(CART_NOT_FOUND, 404, "There is no such cart")                                                          \
     X(CART_ITEM_NOT_FOUND, 404, "There is no such item in the cart")                                         \
     X(ORDER_NOT_FOUND, 404, "There is no such order")                                                        \
+    X(PLAN_NOT_FOUND, 404, "There is no such plan")                                                          \
+    X(API_KEY_NOT_FOUND, 404, "There is no such key")                                                        \
     X(MEDIA_NOT_FOUND, 404, "There is no such picture")                                                      \
     X(METHOD_NOT_ALLOWED, 405, "This path does not take this method")                                        \
     X(NOT_ACCEPTABLE, 406, "The reply would be JSON")                                                        \
@@ -40,6 +42,9 @@ struct response;
     X(ROLE_EXISTS, 409, "The name is taken by another role")                                                 \
     X(ROLE_IN_USE, 409, "Accounts have this role")                                                           \
     X(ROLE_BUILT_IN, 409, "The role came with souk")                                                         \
+    X(PLAN_NAME_TAKEN, 409, "The name is taken by another plan")                                             \
+    X(PLAN_IN_USE, 409, "Keys are on this plan")                                                             \
+    X(API_KEY_INACTIVE, 409, "The key is revoked or expired")                                                \
     X(OUT_OF_STOCK, 409, "Not enough stock")                                                                 \
     X(PRODUCT_UNAVAILABLE, 409, "The product is not for sale")                                               \
     X(CART_CONVERTED, 409, "The cart has become an order")                                                   \
@@ -61,6 +66,7 @@ struct response;
     X(UNSUPPORTED_MEDIA_TYPE, 415, "The body must be application/json")                                      \
     X(HEADERS_TOO_LARGE, 431, "The header is too large")                                                     \
     X(IDEMPOTENCY_KEY_REUSED, 422, "The idempotency key was used for another request")                       \
+    X(QUOTA_EXCEEDED, 429, "The key's quota is used up")                                                     \
     X(RATE_LIMIT_EXCEEDED, 429, "Too many requests")                                                         \
     X(INTERNAL_ERROR, 500, "Something failed on our side")                                                   \
     X(UNAVAILABLE, 503, "The shop is busy; try again")

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 struct redis;
+struct key_usage;
 
 struct services {
     const struct config *config;
@@ -17,6 +18,7 @@ struct services {
     struct cache *cache; /* NULL: no memory cache */
     struct redis *redis; /* shared with the other servers of the shop; NULL: there are none */
     struct key_ring *keys;
+    struct key_usage *key_usage; /* NULL: the use of keys is not counted, and no quota binds */
     struct operation_table operations;
     uint8_t cursor_key[32]; /* signs cursors */
     uint8_t seal_key[32];   /* hides what is stored but must be read again */

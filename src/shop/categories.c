@@ -82,7 +82,7 @@ static void category_begin(struct json_writer *json, const struct category *cate
 /* What is inactive is there for staff only. */
 static bool active_only(const struct request *request)
 {
-    return !principal_is_staff(&request->principal);
+    return !principal_sees_drafts(&request->principal);
 }
 
 DB_STATEMENT(CATEGORY_BY_ID) = {

@@ -13,7 +13,7 @@
 static struct actor actor_of(const struct request *request)
 {
     return (struct actor){.kind = principal_is_staff(&request->principal) ? "staff" : "customer",
-                          .id = request->principal.user_id};
+                          .id = principal_actor_id(&request->principal)};
 }
 
 static bool may_see(const struct request *request, const struct order *order)
@@ -372,8 +372,8 @@ static enum http_status parcel_send(struct request *request, struct response *re
     struct stock_line *lines = NULL;
     const struct stock_line *short_line = NULL;
     size_t count = order_stock_lines(request->arena, order, &lines);
-    enum db_result result = stock_ship(request->db, lines, count, order->id, request->principal.user_id,
-                                       request->now_ms, &short_line);
+    enum db_result result = stock_ship(request->db, lines, count, order->id,
+                                       principal_actor_id(&request->principal), request->now_ms, &short_line);
     if (result == DB_CONFLICT)
         return problem(response, PROBLEM_INSUFFICIENT_STOCK, "A back-ordered line is not in the house yet");
     if (result == DB_DONE)
@@ -502,7 +502,7 @@ enum http_status order_payment_record(struct request *request, struct response *
         .amount_minor = input->amount.amount_minor,
         .reference = input->reference,
         .note = input->note,
-        .actor_id = request->principal.user_id,
+        .actor_id = principal_actor_id(&request->principal),
     };
     enum db_result result = payment_key_make(request->db, request->arena, order.id, &payment.key);
     if (result == DB_DONE)

@@ -159,7 +159,7 @@ enum http_status product_edit_keep(struct product_edit *edit, const char *prefix
         .is_tracked = input->is_tracked,
         .has_allows_backorder = input->has_backorder_policy,
         .allows_backorder = input->backorder_policy == BACKORDER_POLICY_ALLOW,
-        .actor_id = edit->request->principal.user_id,
+        .actor_id = principal_actor_id(&edit->request->principal),
     };
     enum http_status status = product_edit_check_money(edit, prefix, input);
     if (status)
@@ -275,7 +275,7 @@ enum http_status product_edit_create(struct product_edit *edit)
 {
     struct request *request = edit->request;
     enum db_result result =
-        product_insert(request->db, request->arena, &edit->product, request->principal.user_id);
+        product_insert(request->db, request->arena, &edit->product, principal_actor_id(&request->principal));
     if (result != DB_DONE)
         return problem_database(edit->response, result);
     edit->counts_moved = edit->product.is_active && !uuid_is_nil(edit->product.category_id);
@@ -344,7 +344,7 @@ static enum http_status write_variant(struct product_edit *edit, size_t position
     struct variant_plan *plan = &edit->plans[position];
     enum db_result result = DB_DONE;
     if (plan->is_new)
-        result = variant_insert(db, product, position, edit->request->principal.user_id);
+        result = variant_insert(db, product, position, principal_actor_id(&edit->request->principal));
     else if (plan->is_changed)
         result = variant_update_row(db, product, position);
     if (result == DB_DONE && plan->changes_stock) {

@@ -92,7 +92,7 @@ void product_get_expect(const struct request *request)
 {
     const struct product_get_input *input = request->input;
     struct uuid id;
-    if (principal_is_staff(&request->principal))
+    if (principal_sees_drafts(&request->principal))
         return;
     if (uuid_parse(input->id, &id))
         db_expect(request->db, &DOCUMENT_BY_ID, DB_ARGS(db_uuid(id)));
@@ -103,7 +103,7 @@ void product_get_expect(const struct request *request)
 enum http_status product_get(struct request *request, struct response *response)
 {
     const struct product_get_input *input = request->input;
-    if (principal_is_staff(&request->principal))
+    if (principal_sees_drafts(&request->principal))
         return get_for_staff(request, response, input->has_expand);
     struct uuid id;
     struct db_rows *rows = uuid_parse(input->id, &id)

@@ -105,7 +105,7 @@ static void list_sort(struct list *list)
 
 static struct list list_of(const struct request *request)
 {
-    struct list list = {.input = request->input, .is_staff = principal_is_staff(&request->principal)};
+    struct list list = {.input = request->input, .is_staff = principal_sees_drafts(&request->principal)};
     list.is_listed = !list.is_staff || (list.input->has_is_active && list.input->is_active);
     list.has_category = list.input->has_category;
     list_sort(&list);

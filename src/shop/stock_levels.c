@@ -94,7 +94,7 @@ enum http_status stock_adjust(struct request *request, struct response *response
         .has_on_hand = input->has_on_hand,
         .on_hand = input->on_hand,
         .reason = input->reason,
-        .actor_id = request->principal.user_id,
+        .actor_id = principal_actor_id(&request->principal),
     };
     bool is_short = false;
     enum db_result result = stock_set_level(request->db, input->id, input->variant_id, &change,

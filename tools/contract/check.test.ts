@@ -38,7 +38,7 @@ const CASES: [string, (document: Loose) => void, string][] = [
     ["an unknown key", (d) => (list(d)["x-souk"].cached = 1), `${LIST} > x-souk: unknown key cached`],
     ["an unknown access", (d) => (list(d)["x-souk"].access = "admin"), `${LIST} > x-souk: access must be public, anyone, customer or staff`],
     ["staff without scope", (d) => delete create(d)["x-souk"].scope, `${CREATE} > x-souk: scope is missing: staff operations name theirs`],
-    ["a scope on a public one", (d) => (list(d)["x-souk"].scope = "orders:read"), `${LIST} > x-souk: scope is for access: staff only`],
+    ["a scope on a public one", (d) => (list(d)["x-souk"].scope = "orders:read"), `${LIST} > x-souk: scope is for access: staff or customer`],
     ["an unknown scope", (d) => (create(d)["x-souk"].scope = "all"), `${CREATE} > x-souk: scope is not a scope: all`],
     [
         "an unknown execution",

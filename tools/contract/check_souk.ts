@@ -20,7 +20,7 @@ const RULES: Record<keyof Souk, Rule> = {
         oneOf(access, ["public", "anyone", "customer", "staff"]) ? undefined : "must be public, anyone, customer or staff",
     scope: ({ access, scope }) => {
         if (scope === undefined) return access === "staff" ? "is missing: staff operations name theirs" : undefined;
-        if (access !== "staff") return "is for access: staff only";
+        if (access !== "staff" && access !== "customer") return "is for access: staff or customer";
         return SCOPES.has(scope) ? undefined : `is not a scope: ${scope}`;
     },
     execution: ({ execution }) => {

@@ -65,7 +65,7 @@ export interface Model {
 }
 
 /** Enumerations that the code below `contract/` already has. */
-const HAND_WRITTEN: Record<string, string> = { scope: "auth/principal.h" };
+const HAND_WRITTEN: Record<string, string> = { scope: "auth/principal.h", api_key_kind: "auth/api_key.h" };
 
 const INTEGER_MAX = Number.MAX_SAFE_INTEGER;
 

@@ -54,6 +54,16 @@ import type {
     HealthLive,
     HealthReady,
     Jwks,
+    Plan,
+    PlanCreateInput,
+    PlanUpdateInput,
+    ApiKeyStatus,
+    ApiKey,
+    NewApiKey,
+    ApiKeyCreateInput,
+    ApiKeyUpdateInput,
+    ApiKeyRotateInput,
+    ApiKeyUsage,
 } from "./types.ts";
 
 export type CategoriesListReply = {
@@ -637,6 +647,112 @@ export type SettingsGetReply = {
 export type SettingsUpdateReply = {
     data: Settings;
 };
+
+export type PlansListReply = {
+    data: Plan[];
+    pagination: Pagination;
+};
+
+export interface PlansListParameters {
+    /** How many to answer at most. */
+    limit?: number | undefined;
+    /** The `nextCursor` of the page before. It is opaque, signed, and holds for the same filters and sort only. */
+    cursor?: string | undefined;
+}
+
+export type PlanCreateReply = {
+    data: Plan;
+};
+
+export type PlanGetReply = {
+    data: Plan;
+};
+
+export interface PlanGetParameters {
+    /** The plan. */
+    id: string;
+}
+
+export type PlanUpdateReply = {
+    data: Plan;
+};
+
+export interface PlanUpdateParameters {
+    /** The plan. */
+    id: string;
+}
+
+export type PlanDeleteReply = object;
+
+export interface PlanDeleteParameters {
+    /** The plan. */
+    id: string;
+}
+
+export type ApiKeysListReply = {
+    data: ApiKey[];
+    pagination: Pagination;
+};
+
+export interface ApiKeysListParameters {
+    /** Only keys with this status. */
+    status?: ApiKeyStatus | undefined;
+    /** Only keys on this plan. */
+    planId?: string | undefined;
+    /** How many to answer at most. */
+    limit?: number | undefined;
+    /** The `nextCursor` of the page before. It is opaque, signed, and holds for the same filters and sort only. */
+    cursor?: string | undefined;
+}
+
+export type ApiKeyCreateReply = {
+    data: NewApiKey;
+};
+
+export type ApiKeyGetReply = {
+    data: ApiKey;
+};
+
+export interface ApiKeyGetParameters {
+    /** The key's id; not what it is sent as. */
+    id: string;
+}
+
+export type ApiKeyUpdateReply = {
+    data: ApiKey;
+};
+
+export interface ApiKeyUpdateParameters {
+    /** The key's id; not what it is sent as. */
+    id: string;
+}
+
+export type ApiKeyRotateReply = {
+    data: NewApiKey;
+};
+
+export interface ApiKeyRotateParameters {
+    /** The key's id; not what it is sent as. */
+    id: string;
+}
+
+export type ApiKeyRevokeReply = {
+    data: ApiKey;
+};
+
+export interface ApiKeyRevokeParameters {
+    /** The key's id; not what it is sent as. */
+    id: string;
+}
+
+export type ApiKeyUsageGetReply = {
+    data: ApiKeyUsage;
+};
+
+export interface ApiKeyUsageGetParameters {
+    /** The key's id; not what it is sent as. */
+    id: string;
+}
 
 export type HealthLiveReply = {
     data: HealthLive;
@@ -1241,6 +1357,118 @@ export class SoukClient {
      */
     settingsUpdate(body: SettingsUpdateInput, options?: MatchOptions): Promise<Reply<SettingsUpdateReply>> {
         return this.transport.call({ method: "PATCH", path: "/settings", body, options });
+    }
+
+    /**
+     * List plans.
+     *
+     * What keys can be limited by, oldest first.
+     */
+    plansList(parameters: PlansListParameters = {}, options?: CallOptions): Promise<Reply<PlansListReply>> {
+        return this.transport.call({ method: "GET", path: "/plans", query: { limit: parameters.limit, cursor: parameters.cursor }, options });
+    }
+
+    /**
+     * Add a plan.
+     *
+     * Limits for keys. Every key on the plan has them for itself; a publishable key has its rate for each address that uses it.
+     */
+    planCreate(body: PlanCreateInput, options?: IdempotentOptions): Promise<Reply<PlanCreateReply>> {
+        return this.transport.call({ method: "POST", path: "/plans", body, options });
+    }
+
+    /**
+     * Read a plan.
+     *
+     * One plan and its limits.
+     */
+    planGet(parameters: PlanGetParameters, options?: CallOptions): Promise<Reply<PlanGetReply>> {
+        return this.transport.call({ method: "GET", path: "/plans/{id}", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * Change a plan.
+     *
+     * Changes the given limits and leaves the rest. They hold for its keys from the next request on.
+     */
+    planUpdate(parameters: PlanUpdateParameters, body: PlanUpdateInput, options?: MatchOptions): Promise<Reply<PlanUpdateReply>> {
+        return this.transport.call({ method: "PATCH", path: "/plans/{id}", pathValues: { id: parameters.id }, body, options });
+    }
+
+    /**
+     * Delete a plan.
+     *
+     * Only one that no key is or was on.
+     */
+    planDelete(parameters: PlanDeleteParameters, options?: MatchOptions): Promise<Reply<PlanDeleteReply>> {
+        return this.transport.call({ method: "DELETE", path: "/plans/{id}", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * List keys.
+     *
+     * All keys, newest first; revoked ones stay in the list. What a key is sent as is never shown again.
+     */
+    apiKeysList(parameters: ApiKeysListParameters = {}, options?: CallOptions): Promise<Reply<ApiKeysListReply>> {
+        return this.transport.call({ method: "GET", path: "/api-keys", query: { status: parameters.status, planId: parameters.planId, limit: parameters.limit, cursor: parameters.cursor }, options });
+    }
+
+    /**
+     * Make a key.
+     *
+     * A `publishable` key is for browsers and apps: it may do what a guest may, beside whoever is logged in. A `secret` key is for servers: it
+     * may do what its scopes say, and nothing that belongs to an account. Nobody gives a key a scope that they do not have. The reply
+     * shows the key, this once.
+     */
+    apiKeyCreate(body: ApiKeyCreateInput, options?: CallOptions): Promise<Reply<ApiKeyCreateReply>> {
+        return this.transport.call({ method: "POST", path: "/api-keys", body, options });
+    }
+
+    /**
+     * Read a key.
+     *
+     * One key, without what it is sent as.
+     */
+    apiKeyGet(parameters: ApiKeyGetParameters, options?: CallOptions): Promise<Reply<ApiKeyGetReply>> {
+        return this.transport.call({ method: "GET", path: "/api-keys/{id}", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * Change a key.
+     *
+     * Changes the given properties and leaves the rest. They hold from the key's next request on.
+     */
+    apiKeyUpdate(parameters: ApiKeyUpdateParameters, body: ApiKeyUpdateInput, options?: MatchOptions): Promise<Reply<ApiKeyUpdateReply>> {
+        return this.transport.call({ method: "PATCH", path: "/api-keys/{id}", pathValues: { id: parameters.id }, body, options });
+    }
+
+    /**
+     * Rotate a key.
+     *
+     * Makes a new text for the same key: name, scopes, plan and usage stay. The old one is good for `overlapSeconds` more, so that every
+     * server can be given the new one. The reply shows the new one, this once.
+     */
+    apiKeyRotate(parameters: ApiKeyRotateParameters, body: ApiKeyRotateInput, options?: CallOptions): Promise<Reply<ApiKeyRotateReply>> {
+        return this.transport.call({ method: "POST", path: "/api-keys/{id}/rotate", pathValues: { id: parameters.id }, body, options });
+    }
+
+    /**
+     * Revoke a key.
+     *
+     * From now on it is 401 on every server, for good, also what a rotation left. Revoking it again changes nothing.
+     */
+    apiKeyRevoke(parameters: ApiKeyRevokeParameters, options?: IdempotentOptions): Promise<Reply<ApiKeyRevokeReply>> {
+        return this.transport.call({ method: "POST", path: "/api-keys/{id}/revoke", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * How much a key is used.
+     *
+     * The requests that were let through, by calendar month (UTC), and what is left of this month's quota. With several servers what the
+     * others counted comes a second later.
+     */
+    apiKeyUsageGet(parameters: ApiKeyUsageGetParameters, options?: CallOptions): Promise<Reply<ApiKeyUsageGetReply>> {
+        return this.transport.call({ method: "GET", path: "/api-keys/{id}/usage", pathValues: { id: parameters.id }, options });
     }
 
     /**

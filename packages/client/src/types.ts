@@ -1204,3 +1204,197 @@ export interface Jwk {
     /** The exponent, base64url. */
     e: string;
 }
+
+/** Limits of keys. */
+export interface Plan {
+    /** UUIDv7. */
+    id: string;
+    /** Unique. */
+    name: string;
+    /** For whom it is meant. */
+    description: string;
+    /** Requests a minute of one key. */
+    ratePerMinute: number;
+    /** How many of them it may make at once. */
+    burst: number;
+    /** Requests a calendar month (UTC) of one key; null: any number. */
+    monthlyQuota: number | null;
+    /** Which keys the quota binds. */
+    quotaBinds: QuotaBinds;
+    /** When it was made. */
+    createdAt: string;
+    /** When it was last changed. */
+    updatedAt: string;
+}
+
+/** `secret` binds secret keys only: everybody can read a publishable one off a page and use it up. `all` binds both. */
+export type QuotaBinds = "secret" | "all";
+
+/** A new plan. */
+export interface PlanCreateInput {
+    /** Unique. */
+    name: string;
+    /** For whom it is meant. */
+    description?: string;
+    /** Requests a minute of one key. */
+    ratePerMinute?: number;
+    /** How many of them it may make at once. */
+    burst?: number;
+    /** Requests a calendar month (UTC) of one key; null: any number. 1,000,000 when it is not given. */
+    monthlyQuota?: number | null;
+    /** Which keys the quota binds; `secret` when it is not given. */
+    quotaBinds?: QuotaBinds;
+}
+
+/** What to change of a plan. */
+export interface PlanUpdateInput {
+    /** Unique. */
+    name?: string;
+    /** For whom it is meant. */
+    description?: string;
+    /** Requests a minute of one key. */
+    ratePerMinute?: number;
+    /** How many of them it may make at once. */
+    burst?: number;
+    /** Requests a calendar month (UTC) of one key; null: any number. */
+    monthlyQuota?: number | null;
+    /** Which keys the quota binds. */
+    quotaBinds?: QuotaBinds;
+}
+
+/** `publishable` is for browsers and apps, `secret` for servers. */
+export type ApiKeyKind = "publishable" | "secret";
+
+/** `expired` and `revoked` keys are 401. */
+export type ApiKeyStatus = "active" | "expired" | "revoked";
+
+/** What a secret key can be allowed; what only admins may do is never among it. */
+export type ApiKeyScope = "catalogue:write" | "inventory:write" | "orders:read" | "orders:write" | "customers:read" | "settings:read";
+
+/** A key of a program. */
+export interface ApiKey {
+    /** UUIDv7. */
+    id: string;
+    /** Who it is for. */
+    kind: ApiKeyKind;
+    /** What it is for. */
+    name: string;
+    /** What limits it. */
+    planId: string;
+    /** What it may do; none of a publishable key. */
+    scopes: ApiKeyScope[];
+    /** The first characters of the newest text, to know it by. */
+    prefix: string;
+    /** The last characters of the newest text. */
+    last4: string;
+    /** Whether it can be used. */
+    status: ApiKeyStatus;
+    /** When it ends by itself; null: never. */
+    expiresAt: string | null;
+    /** When it was revoked. */
+    revokedAt: string | null;
+    /** How long what a rotation replaced is good; null: it is not. */
+    previousValidUntil: string | null;
+    /** When it was last used, to about a second. */
+    lastUsedAt: string | null;
+    /** The account that made it. */
+    createdBy: string;
+    /** When it was made. */
+    createdAt: string;
+    /** When it was last changed; being used does not count. */
+    updatedAt: string;
+}
+
+/** A key with what it is sent as, which is shown this once. */
+export interface NewApiKey {
+    /** UUIDv7. */
+    id: string;
+    /** Who it is for. */
+    kind: ApiKeyKind;
+    /** What it is for. */
+    name: string;
+    /** What limits it. */
+    planId: string;
+    /** What it may do; none of a publishable key. */
+    scopes: ApiKeyScope[];
+    /** The first characters of the newest text, to know it by. */
+    prefix: string;
+    /** The last characters of the newest text. */
+    last4: string;
+    /** Whether it can be used. */
+    status: ApiKeyStatus;
+    /** When it ends by itself; null: never. */
+    expiresAt: string | null;
+    /** When it was revoked. */
+    revokedAt: string | null;
+    /** How long what a rotation replaced is good; null: it is not. */
+    previousValidUntil: string | null;
+    /** When it was last used, to about a second. */
+    lastUsedAt: string | null;
+    /** The account that made it. */
+    createdBy: string;
+    /** When it was made. */
+    createdAt: string;
+    /** When it was last changed; being used does not count. */
+    updatedAt: string;
+    /** What to send in `X-Api-Key`: `pk_...` or `sk_...`. Keep it; only its hash is stored. */
+    key: string;
+}
+
+/** A new key. */
+export interface ApiKeyCreateInput {
+    /** Who it is for. */
+    kind: ApiKeyKind;
+    /** What it is for. */
+    name: string;
+    /** What limits it. When it is not given: the plan named `Standard`, which is made when there is none. */
+    planId?: string;
+    /** What it may do; of a secret key only. */
+    scopes?: ApiKeyScope[];
+    /** When it ends by itself; null: never. */
+    expiresAt?: string | null;
+}
+
+/** What to change of a key. */
+export interface ApiKeyUpdateInput {
+    /** What it is for. */
+    name?: string;
+    /** What limits it. */
+    planId?: string;
+    /** What it may do, all of it; of a secret key only. */
+    scopes?: ApiKeyScope[];
+    /** When it ends by itself; null: never. */
+    expiresAt?: string | null;
+}
+
+/** How to rotate a key. */
+export interface ApiKeyRotateInput {
+    /** How long what it was sent as until now is good; 0: no longer. */
+    overlapSeconds: number;
+}
+
+/** How much a key is used. */
+export interface ApiKeyUsage {
+    /** This month. */
+    current: {
+        /** Such as `2026-11`. */
+        month: string;
+        /** That were let through. */
+        requests: number;
+        /** How many there may be; null: no quota binds the key. */
+        quota: number | null;
+        /** How many are left; null: no quota binds the key. */
+        remaining: number | null;
+        /** When the next month begins. */
+        resetsAt: string;
+    };
+    /** The months in which it was used, newest first, at most 36; this one as of the newest count in the database. */
+    months: {
+        /** Such as `2026-11`. */
+        month: string;
+        /** That were let through. */
+        requests: number;
+        /** When the newest of them came. */
+        lastUsedAt: string;
+    }[];
+}
