@@ -87,6 +87,46 @@ describe("what one does, the other knows", () => {
     });
 });
 
+describe("keys of programs", () => {
+    const made = async (input: Record<string, unknown> = {}): Promise<Json> =>
+        ok(await shop.admin.client.post("/api-keys", { kind: "secret", name: "on both", scopes: ["settings:read"], ...input }), 201);
+
+    test(`a key revoked through one is refused by the other within ${SEEN_MS_MAX} ms`, async () => {
+        const late: number[] = [];
+        for (let round = 0; round < EDITS; round++) {
+            const key = await made();
+            // in the memory of both
+            for (const client of [one, two, one, two]) ok(await client.as(key.key).get("/settings"));
+            ok(await shop.admin.client.post(`/api-keys/${key.id}/revoke`));
+            const started = performance.now();
+            assert.equal((await one.as(key.key).get("/settings")).status, 401);
+            await eventually("the other refuses it", async () => (await two.as(key.key).get("/settings")).status === 401 || undefined, 2000);
+            const ms = performance.now() - started;
+            if (ms > SEEN_MS_MAX) late.push(Math.round(ms));
+        }
+        assert.ok(late.length <= EDITS_LATE_MAX, `refused after ${late.join(", ")} ms`);
+    });
+
+    test("a plan changed through one holds on the other; a quota counts what both let through", async () => {
+        const plan = ok(await shop.admin.client.post("/plans", { name: "of both", monthlyQuota: 40 }), 201);
+        const key = await made({ planId: plan.id });
+        const statuses: number[] = [];
+        for (let i = 0; i < 60; i++) {
+            statuses.push((await (i % 2 === 0 ? one : two).as(key.key).get("/settings")).status);
+            await sleep(100); // so that the counts are told
+        }
+        const good = statuses.filter((status) => status === 200).length;
+        assert.equal(statuses.filter((status) => status === 429).length, 60 - good);
+        // what the other one let through since the last time that this one was told
+        assert.ok(good >= 40 && good <= 40 + 10, `${good} were let through`);
+        ok(await shop.admin.client.patch(`/plans/${plan.id}`, { monthlyQuota: null }));
+        await eventually("both know", async () => {
+            const both = [await one.as(key.key).get("/settings"), await two.as(key.key).get("/settings")];
+            return both.every((reply) => reply.status === 200) || undefined;
+        }, 2000);
+    });
+});
+
 test("the rate limit counts across both", async () => {
     const limit = 60;
     const env = { SOUK_RATE_LIMIT: "on", SOUK_RATE_PER_MINUTE: String(limit) };

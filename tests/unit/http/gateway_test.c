@@ -354,7 +354,7 @@ static void test_cache(void **state)
     assert_null(reply_header(&miss, "Age"));
     assert_string_equal(reply_header(&miss, "Cache-Control"),
                         "public, max-age=30, stale-while-revalidate=60");
-    assert_string_equal(reply_header(&miss, "Vary"), "Authorization, Accept-Encoding");
+    assert_string_equal(reply_header(&miss, "Vary"), "Authorization, X-Api-Key, Accept-Encoding");
     struct call hit = call_make(f, METHOD_GET, "/counters/1", NULL, NULL);
     assert_int_equal(handler_calls, 1);
     assert_string_equal(reply_header(&hit, "Age"), "0");
