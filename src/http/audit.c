@@ -53,16 +53,18 @@ enum db_result audit_record(struct request *request, struct db *db, const char *
                             struct slice before, struct slice after)
 {
     char request_id[UUID_TEXT_LEN];
-    bool is_user = principal_is_user(&request->principal);
+    const struct principal *principal = &request->principal;
+    struct slice actor_kind = principal_is_user(principal)       ? SLICE("user")
+                              : principal->kind == PRINCIPAL_KEY ? SLICE("api_key")
+                                                                 : SLICE("system");
     uuid_format(request->id, request_id);
-    return db_run(db, &AUDIT_INSERT,
-                  DB_ARGS(db_uuid(uuid_v7(request->now_ms)), db_time(request->now_ms),
-                          db_text(is_user ? SLICE("user") : SLICE("system")),
-                          db_if(is_user, db_uuid(request->principal.user_id)),
-                          db_text(operation_id(request->arena, request->operation->name)),
-                          db_text(slice_from(kind)), db_text(id), db_json(before), db_json(after),
-                          db_text(request->address), db_text(user_agent_of(request)),
-                          db_text((struct slice){request_id, UUID_TEXT_LEN})));
+    return db_run(
+        db, &AUDIT_INSERT,
+        DB_ARGS(db_uuid(uuid_v7(request->now_ms)), db_time(request->now_ms), db_text(actor_kind),
+                db_if(principal->kind != PRINCIPAL_ANONYMOUS, db_uuid(principal_actor_id(principal))),
+                db_text(operation_id(request->arena, request->operation->name)), db_text(slice_from(kind)),
+                db_text(id), db_json(before), db_json(after), db_text(request->address),
+                db_text(user_agent_of(request)), db_text((struct slice){request_id, UUID_TEXT_LEN})));
 }
 
 enum db_result audit_record_id(struct request *request, struct db *db, const char *kind, struct uuid id,

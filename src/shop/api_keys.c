@@ -4,6 +4,7 @@
 #include "auth/key_usage.h"
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "http/page.h"
 #include "shop/plans.h"
 
@@ -133,9 +134,7 @@ static enum http_status not_found(struct response *response)
     return problem(response, PROBLEM_API_KEY_NOT_FOUND, "There is no key with this id");
 }
 
-/* The key as it stands now; `text` as in key_write. */
-static enum http_status key_answer(struct request *request, struct response *response, struct uuid id,
-                                   struct slice text, enum http_status status)
+static enum http_status key_answer(struct request *request, struct response *response, struct uuid id)
 {
     struct key key;
     enum db_result result = key_read(request->db, request->arena, id, &key);
@@ -143,6 +142,29 @@ static enum http_status key_answer(struct request *request, struct response *res
         return not_found(response);
     if (result != DB_ROW)
         return problem_database(response, result);
+    key_write(&response->json, &key, request->now_ms, SLICE_ABSENT);
+    response_version(response, key.version);
+    return HTTP_STATUS_OK;
+}
+
+/* For the audit log, which never sees what a key is sent as. */
+static struct slice key_state(const struct request *request, const struct key *key)
+{
+    struct audit_state state;
+    audit_state_begin(&state, request->arena);
+    key_write(&state.json, key, request->now_ms, SLICE_ABSENT);
+    return audit_state_end(&state);
+}
+
+/* The end of a change: its entry in the audit log, and the key as it stands now. `before` is absent for a new
+ * one, `text` as in key_write. */
+static enum http_status key_changed(struct request *request, struct response *response, struct uuid id,
+                                    struct slice before, struct slice text, enum http_status status)
+{
+    struct key key;
+    if (key_read(request->db, request->arena, id, &key) != DB_ROW ||
+        audit_record_id(request, request->db, "api_key", id, before, key_state(request, &key)) != DB_DONE)
+        return problem_database(response, DB_ERROR);
     key_write(&response->json, &key, request->now_ms, text);
     response_version(response, key.version);
     return status;
@@ -151,7 +173,7 @@ static enum http_status key_answer(struct request *request, struct response *res
 enum http_status api_key_get(struct request *request, struct response *response)
 {
     const struct api_key_get_input *input = request->input;
-    return key_answer(request, response, input->id, SLICE_ABSENT, HTTP_STATUS_OK);
+    return key_answer(request, response, input->id);
 }
 
 /* ---- GET /api-keys ---- */
@@ -334,7 +356,7 @@ enum http_status api_key_create(struct request *request, struct response *respon
     if (result != DB_DONE)
         return problem_database(response, result);
     response_location(response, "/api-keys/", key.id);
-    return key_answer(request, response, key.id, secret.text, HTTP_STATUS_CREATED);
+    return key_changed(request, response, key.id, SLICE_ABSENT, secret.text, HTTP_STATUS_CREATED);
 }
 
 /* ---- changing ---- */
@@ -390,14 +412,16 @@ enum http_status api_key_update(struct request *request, struct response *respon
         refusal = response_precondition(response, request, key.version);
     if (refusal == 0 && key.revoked_at_ms != 0)
         refusal = problem(response, PROBLEM_API_KEY_INACTIVE, "The key is revoked, for good; make another");
-    if (refusal == 0)
-        refusal = key_update(request, response, input, &key);
+    if (refusal != 0)
+        return refusal;
+    struct slice before = key_state(request, &key);
+    refusal = key_update(request, response, input, &key);
     if (refusal != 0)
         return refusal;
     enum db_result result = key_store(request, response, &key);
     if (result != DB_DONE)
         return problem_database(response, result);
-    return key_answer(request, response, key.id, SLICE_ABSENT, HTTP_STATUS_OK);
+    return key_changed(request, response, key.id, before, SLICE_ABSENT, HTTP_STATUS_OK);
 }
 
 enum http_status api_key_revoke(struct request *request, struct response *response)
@@ -407,13 +431,14 @@ enum http_status api_key_revoke(struct request *request, struct response *respon
     enum http_status refusal = key_for_change(request, response, input->id, &key);
     if (refusal != 0)
         return refusal;
-    if (key.revoked_at_ms == 0) {
-        key.revoked_at_ms = request->now_ms;
-        enum db_result result = key_store(request, response, &key);
-        if (result != DB_DONE)
-            return problem_database(response, result);
-    }
-    return key_answer(request, response, key.id, SLICE_ABSENT, HTTP_STATUS_OK);
+    if (key.revoked_at_ms != 0)
+        return key_answer(request, response, key.id);
+    struct slice before = key_state(request, &key);
+    key.revoked_at_ms = request->now_ms;
+    enum db_result result = key_store(request, response, &key);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return key_changed(request, response, key.id, before, SLICE_ABSENT, HTTP_STATUS_OK);
 }
 
 /* ---- rotating ---- */
@@ -470,7 +495,7 @@ enum http_status api_key_rotate(struct request *request, struct response *respon
         secrets_replace(request, response, &key, request->now_ms + input->overlap_seconds * 1000, &secret);
     if (refusal != 0)
         return refusal;
-    return key_answer(request, response, key.id, secret.text, HTTP_STATUS_OK);
+    return key_changed(request, response, key.id, key_state(request, &key), secret.text, HTTP_STATUS_OK);
 }
 
 /* ---- usage ---- */

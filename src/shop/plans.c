@@ -3,6 +3,7 @@
 
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "http/audit.h"
 #include "http/page.h"
 
 #define STANDARD_NAME SLICE("Standard")
@@ -80,6 +81,15 @@ static void plan_write(struct json_writer *json, const struct plan *plan)
     json_field_time(json, "createdAt", plan->created_at_ms);
     json_field_time(json, "updatedAt", plan->updated_at_ms);
     json_object_end(json);
+}
+
+/* For the audit log. */
+static struct slice plan_state(struct arena *arena, const struct plan *plan)
+{
+    struct audit_state state;
+    audit_state_begin(&state, arena);
+    plan_write(&state.json, plan);
+    return audit_state_end(&state);
 }
 
 static enum http_status plan_answer(struct response *response, const struct plan *plan,
@@ -244,7 +254,8 @@ enum http_status plan_create(struct request *request, struct response *response)
     if (result != DB_DONE)
         return problem_database(response, result);
     response_location(response, "/plans/", plan.id);
-    return plan_answer(response, &plan, HTTP_STATUS_CREATED);
+    return audited(request, response, "plan", plan.id, SLICE_ABSENT,
+                   plan_answer(response, &plan, HTTP_STATUS_CREATED));
 }
 
 DB_STATEMENT(PLAN_STORE) = {
@@ -307,12 +318,13 @@ enum http_status plan_update(struct request *request, struct response *response)
         if (taken != DB_DONE)
             return problem_database(response, taken);
     }
+    struct slice before = plan_state(request->arena, &plan);
     plan_take_input(&plan, input);
     enum db_result result = plan_store(request->db, &plan, request->now_ms);
     if (result != DB_DONE)
         return problem_database(response, result);
     response_drop_id(response, "plan", plan.id);
-    return plan_answer(response, &plan, HTTP_STATUS_OK);
+    return audited(request, response, "plan", plan.id, before, plan_answer(response, &plan, HTTP_STATUS_OK));
 }
 
 DB_STATEMENT(PLAN_KEYS) = {
@@ -340,5 +352,8 @@ enum http_status plan_delete(struct request *request, struct response *response)
                        "Keys are or were on this plan; put them on another one");
     enum db_result result =
         db_change(request->db, &PLAN_DELETE, DB_ARGS(db_uuid(plan.id), db_int(plan.version)));
-    return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return audited(request, response, "plan", plan.id, plan_state(request->arena, &plan),
+                   HTTP_STATUS_NO_CONTENT);
 }

@@ -96,6 +96,7 @@ describe("making and showing keys", () => {
         assert.ok(!list.text.includes(text.slice(3)));
         assert.deepEqual(ok(list)[0], shown, "newest first");
         assert.equal((await admin.get("/api-keys", { etag: etagOf(list) })).status, 304);
+        assert.ok(!shop.server.database.everything().includes(text), "nor in the audit log");
         const hash = createHash("sha256").update(text).digest("hex");
         assert.equal(shop.server.database.number(`SELECT COUNT(*) FROM api_key_secrets WHERE ${sqlHex("hash")} = '${hash}'`), 1);
         assert.equal(ok(await admin.get(`/plans/${key.planId}`)).name, "Standard");
@@ -219,6 +220,8 @@ describe("what a secret key may do", () => {
         const adjustments = `/products/${product.id}/variants/${product.variants[0].id}/stock-adjustments`;
         ok(await key.post(adjustments, { delta: 2, reason: "count" }), 201);
         assert.deepEqual(ok(await key.get(adjustments)).map((one: Json) => one.actorId), [made.id, made.id]);
+        const entry = ok(await admin.get("/audit-log", { query: { actorId: made.id } }))[0];
+        assert.deepEqual(entry.actor, { kind: "api_key", id: made.id });
         const order = await shop.order(shop.guest, product);
         ok(await key.post(`/orders/${order.id}/confirm`));
         assert.equal(shop.server.database.number(`SELECT COUNT(*) FROM order_events WHERE actor = 'staff' AND actor_id = ${sqlUuid(made.id)}`), 1);

@@ -88,9 +88,33 @@ const CHANGES: Record<string, Change> = {
         const { name } = await newRole();
         return () => admin.delete(`/roles/${name}`);
     } },
+    planCreate: { kind: "plan", has: ["after"], prepare: async () => () => admin.post("/plans", { name: unique("P "), quotaBinds: "all" }) },
+    planUpdate: { kind: "plan", has: ["before", "after"], prepare: async () => {
+        const { id } = await newPlan();
+        return () => admin.patch(`/plans/${id}`, { burst: 5 });
+    } },
+    planDelete: { kind: "plan", has: ["before"], prepare: async () => {
+        const { id } = await newPlan();
+        return () => admin.delete(`/plans/${id}`);
+    } },
+    apiKeyCreate: { kind: "api_key", has: ["after"], prepare: async () => () => admin.post("/api-keys", { kind: "publishable", name: unique("K ") }) },
+    apiKeyUpdate: { kind: "api_key", has: ["before", "after"], prepare: async () => {
+        const { id } = await newKey();
+        return () => admin.patch(`/api-keys/${id}`, { name: unique("K ") });
+    } },
+    apiKeyRotate: { kind: "api_key", has: ["before", "after"], prepare: async () => {
+        const { id } = await newKey();
+        return () => admin.post(`/api-keys/${id}/rotate`, { overlapSeconds: 60 });
+    } },
+    apiKeyRevoke: { kind: "api_key", has: ["before", "after"], prepare: async () => {
+        const { id } = await newKey();
+        return () => admin.post(`/api-keys/${id}/revoke`);
+    } },
     settingsUpdate: { kind: "settings", has: ["before", "after"], prepare: async () => () => admin.patch("/settings", { cartTtlDays: 29 }) },
 };
 
+const newPlan = async () => ok(await admin.post("/plans", { name: unique("P "), quotaBinds: "all" }), 201);
+const newKey = async () => ok(await admin.post("/api-keys", { kind: "publishable", name: unique("K ") }), 201);
 const newRole = async () => ok(await admin.post("/roles", { name: unique("r-"), scopes: ["orders:read"] }), 201);
 const withVariants = () => shop.product({
     stock: undefined, options: [{ name: "Size", values: ["S", "M", "L"] }],
