@@ -8,7 +8,7 @@
 
 #include "data/db.h"
 
-#define COPY_TABLES_MAX 32
+#define COPY_TABLES_MAX 64
 
 enum copy_result {
     COPY_DONE,
