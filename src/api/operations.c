@@ -922,7 +922,6 @@ static const struct operation operations[] = {
         .execution = EXECUTION_TRANSACTION,
         .rate_class = RATE_WRITE,
         .priority = PRIORITY_BROWSE,
-        .accepts_idempotency_key = true,
     },
     {
         .name = "api_key_usage_get",

@@ -26,7 +26,7 @@ const only: Record<string, Account> = {};
 const OWNED = ["/cart/{id}", "/cart/{id}/items/{itemId}", "/checkout/{id}", "/orders/{id}", "/users/me/addresses/{addressId}", "/users/{id}", "cartId", "userId", "actorId", "resourceId"];
 /** Everybody's, and the shop's own. */
 const SHARED = ["/categories/{id}", "/products/{id}", "/products/{id}/variants/{variantId}", "/roles/{name}", "/docs/{file}", "/media/{name}",
-    "parentId", "categoryId", "productId", "variantId", "variants[].id"];
+    "/plans/{id}", "/api-keys/{id}", "planId", "parentId", "categoryId", "productId", "variantId", "variants[].id"];
 
 async function idsOf(account: Account, product: Json, mark: string): Promise<Record<string, string>> {
     const order = await shop.order(account.client, product, 1, { shippingAddress: address({ address1: mark }), customerNotes: mark });
@@ -49,10 +49,11 @@ before(async () => {
         only[scope] = await shop.staffWith(scope);
         without[scope] = await shop.staffWith(...SCOPES.filter((one) => one !== scope));
     }
+    const key = ok(await shop.admin.client.post("/api-keys", { kind: "publishable", name: "of the shop" }), 201);
     const shared = {
         "/categories/{id}": category.id, "/products/{id}": product.id, "/products/{id}/variants/{variantId}": product.variants[0].id, "/roles/{name}": "staff",
         "/docs/{file}": "explorer.js", "/media/{name}": "none.svg", parentId: category.id, categoryId: category.id, productId: product.id,
-        variantId: product.variants[0].id, "variants[].id": product.variants[0].id,
+        variantId: product.variants[0].id, "variants[].id": product.variants[0].id, "/plans/{id}": key.planId, "/api-keys/{id}": key.id, planId: key.planId,
     };
     ids = {
         owner: { ...shared, ...await idsOf(owner, product, MARK) }, other: { ...shared, ...await idsOf(other, product, "of the other") },
@@ -97,6 +98,7 @@ const BODIES: Record<string, () => Json> = {
     orderPaymentRecord: () => ({ amount: usd(1) }),
     roleCreate: () => ({ name: unique("role-"), scopes: ["staff:write"] }), // nobody grants more than they have
     roleUpdate: () => ({ scopes: ["staff:write"] }),
+    apiKeyCreate: () => ({ kind: "secret", name: unique("key-") }), // nobody gives a scope that they have not
     orderCancel: () => ({ reason: "not mine" }),
     authRegister: () => ({ email: `${unique("new-")}@example.com`, password: PASSWORD }),
     authLogin: () => ({ email: other.email, password: other.password }),

@@ -126,8 +126,9 @@ describe("a key", () => {
 describe("operations whose reply holds a secret", () => {
     for (const operation of refusing) {
         test(`${operation.id} refuses a key`, async () => {
-            const client = operation.souk.access === "customer" ? customer.client : shop.guest;
-            const reply = await client.post(operation.path, operation.body?.example, { key: newId() });
+            const { access } = operation.souk;
+            const client = access === "customer" ? customer.client : access === "staff" ? shop.admin.client : shop.guest;
+            const reply = await client.post(operation.path.replace(/\{[^}]+\}/g, () => newId()), operation.body?.example, { key: newId() });
             refused(reply, 400, "VALIDATION_ERROR", ["Idempotency-Key"]);
         });
     }

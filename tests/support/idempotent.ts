@@ -41,6 +41,7 @@ export function idempotentCases(shop: Shop, actors: { customer: Client; buyer: C
         roleCreate: async () => ({
             client: admin, path: "/roles", body: { name: unique("role-"), scopes: ["orders:read"] }, other: { name: unique("role-"), scopes: ["orders:read"] }, count: count("roles"),
         }),
+        planCreate: async () => ({ client: admin, path: "/plans", body: { name: unique("plan-") }, other: { name: unique("plan-") }, count: count("plans") }),
         orderConfirm: action("confirm", { note: "a" }, { note: "b" }),
         orderProcess: action("process", { note: "a" }, { note: "b" }, "confirm"),
         orderShip: action("ship", { carrier: "a" }, { carrier: "b" }, "confirm"),

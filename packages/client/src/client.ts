@@ -1457,7 +1457,7 @@ export class SoukClient {
      *
      * From now on it is 401 on every server, for good, also what a rotation left. Revoking it again changes nothing.
      */
-    apiKeyRevoke(parameters: ApiKeyRevokeParameters, options?: IdempotentOptions): Promise<Reply<ApiKeyRevokeReply>> {
+    apiKeyRevoke(parameters: ApiKeyRevokeParameters, options?: CallOptions): Promise<Reply<ApiKeyRevokeReply>> {
         return this.transport.call({ method: "POST", path: "/api-keys/{id}/revoke", pathValues: { id: parameters.id }, options });
     }
 
