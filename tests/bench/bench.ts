@@ -1,16 +1,17 @@
 // make bench: measures the server, each time beside another program that does the same. Writes docs/benchmarks.md and .json.
 //
-//     bench.ts [sqlite] [postgres]   only these; without a word both
+//     bench.ts [sqlite] [gateway] [postgres]   only these; without a word all
 //
 //     SOUK_BENCH_SECONDS=30          how long to measure each (default 100), besides preparing
 import { mkdtempSync, rmSync } from "node:fs";
 import path from "node:path";
 import { root } from "../support/paths.ts";
+import { benchGateway } from "./gateway.ts";
 import { benchPostgres } from "./postgres.ts";
 import { loadCore, serverCore } from "./processes.ts";
 import { benchSqlite } from "./sqlite.ts";
 
-const KINDS = { sqlite: benchSqlite, postgres: benchPostgres };
+const KINDS = { sqlite: benchSqlite, gateway: benchGateway, postgres: benchPostgres };
 const names = Object.keys(KINDS) as (keyof typeof KINDS)[];
 const wanted = process.argv.slice(2);
 const seconds = Number(process.env.SOUK_BENCH_SECONDS || 100);

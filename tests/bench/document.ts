@@ -69,7 +69,7 @@ export function facts({ command, versions, othersShare }: Conditions): Record<st
 
 // ---- the document ----
 
-const PARTS = ["sqlite", "postgres", "scale"] as const;
+const PARTS = ["sqlite", "gateway", "postgres", "scale"] as const;
 export type Part = (typeof PARTS)[number];
 
 const HEAD = `# Benchmarks
