@@ -9,7 +9,7 @@ import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { binary } from "./paths.ts";
-import { binariesOfPostgres } from "./postgres.ts";
+import { askPostgres } from "./postgres-sync.ts";
 
 const COMMAND_MS = 60_000;
 const OUTPUT_BYTES_MAX = 256 << 20;
@@ -175,16 +175,16 @@ export class PostgresDatabase implements Database {
         assert.ok(redis, "SOUK_TEST_REDIS is not set: run this through scripts/with-services postgres redis --");
         const name = `test_${process.pid}_${randomBytes(6).toString("hex")}`;
         const template = isMigrated ? migratedTemplate() : "template1";
-        psql(serviceUrl(), `CREATE DATABASE ${name} TEMPLATE ${template}`);
+        askPostgres(serviceUrl(), `CREATE DATABASE ${name} TEMPLATE ${template}`);
         return new PostgresDatabase(urlOf(name), { REDIS_URL: redis, SOUK_REDIS_PREFIX: `${name}:` });
     }
 
     query(statement: string): Row[] {
         if (!/^\s*(SELECT|WITH)\b/i.test(statement)) {
-            psql(this.url, statement);
+            askPostgres(this.url, statement);
             return [];
         }
-        return JSON.parse(psql(this.url, `SELECT coalesce(json_agg(to_json(t)), '[]') FROM (${statement}) t`)) as Row[];
+        return JSON.parse(askPostgres(this.url, `SELECT coalesce(json_agg(to_json(t)), '[]') FROM (${statement}) t`)) as Row[];
     }
 
     number(statement: string): number {
@@ -194,7 +194,7 @@ export class PostgresDatabase implements Database {
     fingerprint(): string {
         this.tables ??= this.query("SELECT format('%I', c.relname) AS name FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY 1")
             .map(({ name }) => String(name));
-        return hash(psql(this.url, this.tables.map((name) => `SELECT '${name}', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM ${name} t`).join(" UNION ALL ")));
+        return hash(askPostgres(this.url, this.tables.map((name) => `SELECT '${name}', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM ${name} t`).join(" UNION ALL ")));
     }
 
     stamp(): string {
@@ -223,7 +223,7 @@ export class PostgresDatabase implements Database {
 
     drop(): void {
         const { pathname } = new URL(this.url);
-        psql(new URL("/postgres", this.url).href, `DROP DATABASE IF EXISTS ${pathname.slice(1)} WITH (FORCE)`);
+        askPostgres(new URL("/postgres", this.url).href, `DROP DATABASE IF EXISTS ${pathname.slice(1)} WITH (FORCE)`);
     }
 }
 
@@ -242,17 +242,6 @@ function urlOf(database: string): string {
     return url.href;
 }
 
-/** The program itself: Debian's /usr/bin/psql is a script that takes a while to find it. */
-let program: string | undefined;
-function psqlProgram(): string {
-    const beside = () => path.join(binariesOfPostgres(), "psql");
-    return program ??= existsSync(beside()) ? beside() : "psql";
-}
-
-function psql(url: string, statement: string): string {
-    return run(psqlProgram(), ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--dbname", url], { input: `${statement};\n` });
-}
-
 let template: string | undefined;
 
 /** A database that this binary has migrated, made by whoever needs it first: copies of it are made much faster than migrations run. */
@@ -260,15 +249,15 @@ function migratedTemplate(): string {
     if (template) return template;
     const { mtimeMs, ino } = statSync(binary);
     const name = `template_${hash(`${binary} ${mtimeMs} ${ino}`).slice(0, 16)}`;
-    const isThere = () => psql(serviceUrl(), `SELECT 1 FROM pg_database WHERE datname = '${name}'`).trim() === "1";
+    const isThere = () => askPostgres(serviceUrl(), `SELECT 1 FROM pg_database WHERE datname = '${name}'`).trim() === "1";
     if (!isThere()) {
         const draft = `${name}_${process.pid}`;
-        psql(serviceUrl(), `CREATE DATABASE ${draft}`);
+        askPostgres(serviceUrl(), `CREATE DATABASE ${draft}`);
         run(binary, ["migrate", "up"], { env: { DATABASE_URL: urlOf(draft), SOUK_SECRET: SECRET, SOUK_LOG: "error" } });
         try {
-            psql(serviceUrl(), `ALTER DATABASE ${draft} RENAME TO ${name}`);
+            askPostgres(serviceUrl(), `ALTER DATABASE ${draft} RENAME TO ${name}`);
         } catch (error) {
-            psql(serviceUrl(), `DROP DATABASE ${draft}`);
+            askPostgres(serviceUrl(), `DROP DATABASE ${draft}`);
             if (!isThere()) throw error; // else another test file was faster
         }
     }
