@@ -28,6 +28,7 @@ struct postgres_waiter {
     const struct db_batch *batch;
     void *arg;
     uint64_t keys[DB_BATCH_KEYS];
+    int64_t deadline_us; /* monotonic; 0: none */
     enum db_result result;
     bool is_done;
     bool is_taken;          /* some leader is at it */
@@ -119,14 +120,30 @@ static enum db_result run_together(struct db *db, void *arg)
     return result;
 }
 
-/* Once: what a batch fails for is one of its calls, and each of them runs alone next. */
+/* The leader works for all: as long as the most patient of them waits. */
+static int64_t last_deadline_us(const struct gathering *gathering)
+{
+    int64_t last_us = gathering->waiters[0]->deadline_us;
+    for (size_t i = 1; i < gathering->count && last_us != 0; i++) {
+        int64_t deadline_us = gathering->waiters[i]->deadline_us;
+        last_us = deadline_us == 0 || deadline_us > last_us ? deadline_us : last_us;
+    }
+    return last_us;
+}
+
+/* Once: what a batch fails for is one of its calls, and each of them runs alone next. But where it may have
+ * been committed none may run again. */
 static void run(struct db *db, struct gathering *gathering)
 {
+    int64_t own_deadline_us = db->deadline_us;
+    db->deadline_us = last_deadline_us(gathering);
     enum db_result result = postgres_transaction_at(db, "READ COMMITTED", run_together, gathering);
+    db->deadline_us = own_deadline_us;
+    enum db_result failure = ((struct postgres_connection *)db)->is_in_doubt ? DB_ERROR : DB_CONFLICT;
     metric_add(&BATCHES, 1);
     metric_add(&CALLS, (int64_t)gathering->count);
     for (size_t i = 0; i < gathering->count; i++)
-        gathering->waiters[i]->result = result == DB_DONE ? gathering->results[i] : DB_CONFLICT;
+        gathering->waiters[i]->result = result == DB_DONE ? gathering->results[i] : failure;
 }
 
 static void enqueue(struct postgres_batches *batches, struct postgres_waiter *waiter)
@@ -139,12 +156,17 @@ static void enqueue(struct postgres_batches *batches, struct postgres_waiter *wa
         pthread_cond_signal(&batches->gatherer->changed);
 }
 
+static struct timespec timespec_of(int64_t us)
+{
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+}
+
 /* Until half of the usual number have come. */
 static void wait_for_others(struct postgres_batches *batches, struct postgres_waiter *self)
 {
     int64_t patience_us = batches->usual_us / GATHER_PART;
     int64_t until_us = clock_monotonic_us() + (patience_us < GATHER_US_MAX ? patience_us : GATHER_US_MAX);
-    const struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    const struct timespec until = timespec_of(until_us);
     batches->wanted = batches->usual / 2;
     batches->gatherer = self;
     while (batches->waiting < batches->wanted &&
@@ -175,11 +197,34 @@ static void lead(struct postgres_batches *batches, struct db *db, struct postgre
         pass_on(batches);
 }
 
+/* True when the caller's time is up and nobody is at it: then it is out of the queue, and nothing of it was
+ * done. */
+static bool wait_for_turn(struct postgres_batches *batches, struct postgres_waiter *self)
+{
+    if (self->is_taken || self->deadline_us == 0) {
+        pthread_cond_wait(&self->changed, &batches->mutex);
+        return false;
+    }
+    const struct timespec until = timespec_of(self->deadline_us);
+    if (pthread_cond_timedwait(&self->changed, &batches->mutex, &until) == 0 || self->is_taken)
+        return false;
+    struct postgres_waiter **link = &batches->first;
+    while (*link != self)
+        link = &(*link)->next;
+    *link = self->next;
+    batches->waiting--;
+    if (!batches->is_led && batches->first != NULL) /* the wake-up may have been for this one */
+        pthread_cond_signal(&batches->first->changed);
+    return true;
+}
+
 enum db_result postgres_transaction_batched(struct db *db, const struct db_batch *batch,
                                             const uint64_t keys[DB_BATCH_KEYS], void *arg)
 {
     struct postgres_batches *batches = &((struct postgres_store *)db->store)->batches;
-    struct postgres_waiter self = {.batch = batch, .arg = arg};
+    struct postgres_waiter self = {
+        .batch = batch, .arg = arg, .deadline_us = db->deadline_us, .result = DB_ERROR};
+    bool is_too_late = false;
     memcpy(self.keys, keys, sizeof(self.keys));
     CHECK(!postgres_in_transaction(db));
     pthread_condattr_t attributes;
@@ -189,9 +234,9 @@ enum db_result postgres_transaction_batched(struct db *db, const struct db_batch
     pthread_condattr_destroy(&attributes);
     pthread_mutex_lock(&batches->mutex);
     enqueue(batches, &self);
-    while (!self.is_done) {
+    while (!self.is_done && !is_too_late) {
         if (batches->is_led || self.is_taken)
-            pthread_cond_wait(&self.changed, &batches->mutex);
+            is_too_late = wait_for_turn(batches, &self);
         else
             lead(batches, db, &self);
     }

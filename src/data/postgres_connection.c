@@ -60,6 +60,12 @@ int64_t postgres_give_up_us(const struct postgres_connection *connection, int64_
     return deadline_us != 0 && deadline_us < until_us ? deadline_us : until_us;
 }
 
+static bool is_too_late(const struct postgres_connection *connection)
+{
+    int64_t deadline_us = connection->base.deadline_us;
+    return deadline_us != 0 && clock_monotonic_us() >= deadline_us;
+}
+
 /* Of one round trip. */
 static int64_t answer_wait_us(const struct postgres_connection *connection)
 {
@@ -346,6 +352,20 @@ static enum db_result judge(struct postgres_connection *connection, const PGresu
 
 /* ---- a flight ---- */
 
+/* What connect_limited says once for a session, a pooler must be told for each transaction. */
+static bool send_limits(struct postgres_connection *connection, struct sent *sent)
+{
+    char sql[64];
+    if (connection->server->is_prepared)
+        return true;
+    snprintf(sql, sizeof(sql), "SET LOCAL statement_timeout = %lld",
+             (long long)connection->server->timeout_ms);
+    if (!send_control(connection, sent, sql))
+        return false;
+    snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %lld", (long long)connection->server->timeout_ms);
+    return send_control(connection, sent, sql);
+}
+
 static bool send_flight(struct postgres_connection *connection, const struct postgres_flight *flight,
                         struct sent *sent, int64_t deadline_us)
 {
@@ -353,7 +373,7 @@ static bool send_flight(struct postgres_connection *connection, const struct pos
         char begin[64];
         snprintf(begin, sizeof(begin), "BEGIN ISOLATION LEVEL %s", connection->isolation);
         connection->is_begin_waiting = false;
-        if (!send_control(connection, sent, begin))
+        if (!send_control(connection, sent, begin) || !send_limits(connection, sent))
             return false;
     }
     if (flight->control != NULL && !send_control(connection, sent, flight->control))
@@ -363,11 +383,13 @@ static bool send_flight(struct postgres_connection *connection, const struct pos
     return PQpipelineSync(connection->pg) == 1 && flush(connection, deadline_us);
 }
 
-/* It is the server that was silent, when it had all the time of a round trip. */
+/* It is the server that was silent, when it had all the time of a round trip and answered nobody else. */
 static void note_silence(struct postgres_connection *connection, int64_t began_us)
 {
-    if (clock_monotonic_us() - began_us >= answer_wait_us(connection))
-        postgres_server_fell_silent(connection->server);
+    struct postgres_server *server = connection->server;
+    if (clock_monotonic_us() - began_us >= answer_wait_us(connection) &&
+        atomic_load_explicit(&server->heard_us, memory_order_relaxed) < began_us)
+        postgres_server_fell_silent(server);
 }
 
 PGresult *postgres_fly(struct postgres_connection *connection, const struct postgres_flight *flight,
@@ -375,13 +397,20 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
 {
     *result = DB_ERROR;
     postgres_land_expected(connection);
+    if (flight->control == NULL && is_too_late(connection)) { /* nothing is sent that nobody waits for */
+        connection->is_lost = connection->depth > 0;
+        return NULL;
+    }
     bool is_fresh = connection->depth == 0 || connection->is_begin_waiting;
     if (is_fresh ? !postgres_ensure(connection) : connection->pg == NULL) {
         connection->is_lost = connection->depth > 0;
         return NULL;
     }
     int64_t began_us = clock_monotonic_us();
-    int64_t deadline_us = postgres_give_up_us(connection, answer_wait_us(connection));
+    /* How a transaction ends is waited for whatever the caller's patience: given up, it would be in doubt. */
+    int64_t deadline_us = flight->control != NULL
+                              ? began_us + answer_wait_us(connection)
+                              : postgres_give_up_us(connection, answer_wait_us(connection));
     struct sent sent = {.prepare_at = -1};
     bool is_prepared = false;
     PGresult *reply = NULL;
@@ -393,6 +422,7 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
         postgres_drop(connection);
         return NULL;
     }
+    atomic_store_explicit(&connection->server->heard_us, clock_monotonic_us(), memory_order_relaxed);
     if (is_prepared)
         prepared_add(connection, sent.hash, sent.number, flight->call);
     *result = judge(connection, reply, flight->call);

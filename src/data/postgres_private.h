@@ -27,6 +27,7 @@ struct postgres_server {
     _Atomic int alive;                /* of these, connected */
     _Atomic int64_t answered_us;      /* of a replica: when its watcher heard from it; 0: lost since */
     _Atomic int64_t refused_until_us; /* monotonic; until then nobody tries to connect */
+    _Atomic int64_t heard_us;         /* monotonic; when it last answered anything */
     _Atomic int64_t silent_until_us;  /* monotonic; until then nobody asks it anything */
     _Atomic int64_t told_us;          /* monotonic; when the log said that it cannot be reached; 0: it can */
     _Atomic bool is_being_tried;      /* after a failure one thread tries, the others are refused */
@@ -79,6 +80,7 @@ struct postgres_connection {
     bool may_meet_twin; /* the first unique violation makes it run again: then it can see what was faster */
     bool must_rerun;    /* serialization failure, deadlock, lost connection: nothing happened, try again */
     const char *isolation; /* what BEGIN says */
+    bool is_in_doubt;      /* the newest COMMIT was not answered: it may have happened */
 };
 
 /* What one flight asks for. */

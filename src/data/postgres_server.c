@@ -106,11 +106,11 @@ static PGconn *connect_with(const struct postgres_server *server, const char *op
  * settings are the database's (docs/operations.md). */
 static PGconn *connect_limited(const struct postgres_server *server)
 {
-    char options[200];
-    snprintf(
-        options, sizeof(options),
-        "-c statement_timeout=%lld -c lock_timeout=%lld -c idle_in_transaction_session_timeout=%lld" PLANNER_OPTIONS,
-        (long long)server->timeout_ms, (long long)server->timeout_ms, (long long)server->timeout_ms * 2);
+    char options[256];
+    snprintf(options, sizeof(options),
+             "-c statement_timeout=%lld -c lock_timeout=%lld -c idle_in_transaction_session_timeout=%lld"
+             " -c client_connection_check_interval=500" PLANNER_OPTIONS,
+             (long long)server->timeout_ms, (long long)server->timeout_ms, (long long)server->timeout_ms * 2);
     return connect_with(server, server->is_prepared ? options : NULL);
 }
 

@@ -63,8 +63,10 @@ static enum db_result settle(struct postgres_connection *connection, enum db_res
     connection->is_lost = false;
     result = control(connection, "COMMIT");
     /* Whether a COMMIT without an answer happened is not known: it must not run again. */
-    if (result != DB_DONE && connection->pg == NULL)
+    if (result != DB_DONE && connection->pg == NULL) {
         connection->must_rerun = false;
+        connection->is_in_doubt = true;
+    }
     return result;
 }
 
@@ -73,6 +75,7 @@ static enum db_result run_once(struct postgres_connection *connection, const cha
 {
     connection->isolation = isolation;
     connection->is_begin_waiting = true;
+    connection->is_in_doubt = false;
     connection->is_lost = false;
     connection->must_rerun = false;
     connection->depth = 1;

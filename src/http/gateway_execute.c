@@ -439,6 +439,7 @@ void gateway_run_gathered(struct worker_job **jobs, size_t count)
     }
     for (size_t i = 0; i < waiting_count; i++) {
         if (i > 0 && !waiting[i]->is_refresh && clock_monotonic_us() > patient_until_us) {
+            expect_end(gateway); /* what it expects points into its arena, and that may soon be another's */
             submit_to_pool(gateway->workers, waiting[i], worker_run);
             continue;
         }

@@ -33,7 +33,11 @@ static enum http_status problem_open(struct response *response, enum problem_cod
 {
     CHECK((size_t)code < COUNT_OF(KINDS));
     const struct problem_kind *kind = &KINDS[code];
+    struct response_drop *drops = response->drops;
     response_init(response, response->arena, true);
+    /* A commit whose answer was lost may have happened: what it would have made stale is dropped. */
+    if (code == PROBLEM_UNAVAILABLE)
+        response->drops = drops;
     response->content_type = "application/problem+json";
     response->problem_code = kind->name;
     struct json_writer *json = &response->json;

@@ -389,6 +389,8 @@ enum http_status auth_password_change(struct request *request, struct response *
     if (slice_is_absent(change.hash))
         return refuse_without_memory(response);
     result = db_transaction(request->db, password_change_commit, &change);
+    if (result == DB_ERROR) /* it may have happened after all */
+        response_drop_id(response, "user", request->principal.user_id);
     if (result != DB_DONE) /* a conflict: somebody else changed it while we were hashing */
         return problem_database(response, result);
     enum http_status status = session_answer_write(request, response, &change.answer, HTTP_STATUS_OK);
@@ -472,9 +474,9 @@ enum http_status auth_password_reset(struct request *request, struct response *r
     result = db_transaction(request->db, password_reset_commit, &reset);
     if (result == DB_CONFLICT)
         return refuse_token(response);
+    response_drop_id(response, "user", user_id); /* also when it is not known whether it happened */
     if (result != DB_DONE)
         return problem_database(response, result);
-    response_drop_id(response, "user", user_id);
     return HTTP_STATUS_NO_CONTENT;
 }
 

@@ -425,6 +425,22 @@ static enum db_result order_place(struct db *db, struct checkout *checkout)
     return result;
 }
 
+/* Every transaction that wants a cart and stock locks the cart first, as checkout_open does: else two of them
+ * wait for each other. */
+DB_STATEMENT(CART_LOCK) = {
+    .sql_postgres = "SELECT 1 FROM carts WHERE id = $1 FOR UPDATE",
+    .params = {DB_UUID},
+    .columns = {DB_INT},
+};
+
+enum db_result checkout_lock_cart(struct db *db, struct uuid cart_id)
+{
+    int64_t one;
+    if (db_engine_of(db) != DB_POSTGRES)
+        return DB_DONE; /* one writes at a time */
+    return db_one_int(db, &CART_LOCK, DB_ARGS(db_uuid(cart_id)), &one) == DB_ERROR ? DB_ERROR : DB_DONE;
+}
+
 /* A closure: places the order alone, or leaves in checkout->status why not. */
 static enum db_result checkout_place(struct db *db, void *arg)
 {
@@ -433,7 +449,9 @@ static enum db_result checkout_place(struct db *db, void *arg)
     response_init(checkout->response, request->arena, request->operation->is_bare); /* it may run again */
     checkout->status = (enum http_status)0;
     checkout->is_replay = false;
-    enum db_result result = replay_find(db, checkout);
+    enum db_result result = checkout_lock_cart(db, checkout->input->id);
+    if (result == DB_DONE)
+        result = replay_find(db, checkout);
     if (result == DB_DONE && checkout->status == 0 && !checkout->is_replay)
         result = cart_price(db, checkout);
     if (result == DB_DONE && checkout->status == 0 && !checkout->is_replay)
@@ -472,6 +490,8 @@ static enum http_status order_answer(struct checkout *checkout)
     const struct order *order = &checkout->order;
     if (checkout->is_replay) {
         response_header(response, "Idempotent-Replayed", SLICE("true"));
+        order_drop_products(response,
+                            order); /* whoever placed it may have got no answer, and dropped nothing */
     } else {
         response_count(response, &ORDERS_TOTAL, 1);
         response_count(response, &REVENUE_TOTAL, order->total_minor);
@@ -644,6 +664,8 @@ enum http_status checkout_create(struct request *request, struct response *respo
     enum db_result result = place_with_others(checkout);
     if (checkout->status != 0 && result != DB_ERROR)
         return checkout->status;
+    if (result == DB_ERROR)
+        refresh_products(checkout); /* it may have happened after all */
     if (result != DB_DONE)
         return problem_database(response, result);
     if (checkout->is_replay || !checkout_is_charged(checkout))

@@ -184,6 +184,9 @@ enum db_result payment_settle(struct db *db, struct arena *arena, struct uuid pa
  * is 0). DB_CONFLICT when it is neither. Defined in checkout.c. */
 enum db_result checkout_convert_cart(struct db *db, struct uuid cart_id, int64_t version,
                                      struct uuid order_id, int64_t now_ms);
+/* The first statement of a transaction that changes both a cart and stock: all lock in this order. Defined in
+ * checkout.c. */
+enum db_result checkout_lock_cart(struct db *db, struct uuid cart_id);
 /* A cart that is converting to this order becomes active again. DB_CONFLICT when it is not. Defined in
  * checkout.c. */
 enum db_result checkout_reopen_cart(struct db *db, struct uuid cart_id, struct uuid order_id, int64_t now_ms);

@@ -186,7 +186,9 @@ static enum db_result charge_declined(struct db *db, struct arena *arena, struct
         return result;
     struct stock_line *lines = NULL;
     size_t count = order_stock_lines(arena, order, &lines);
-    result = stock_release(db, lines, count);
+    result = checkout_lock_cart(db, order->cart_id);
+    if (result == DB_DONE)
+        result = stock_release(db, lines, count);
     if (result != DB_DONE)
         return result;
     result = checkout_reopen_cart(db, order->cart_id, order->id, now_ms);

@@ -16,10 +16,14 @@ before(async () => {
     const order = await shop.order(shop.guest, product);
     const saved = ok(await shop.admin.client.post("/users/me/addresses", address()), 201);
     const user = await shop.register();
+    const role = ok(await shop.admin.client.post("/roles", { name: "bad-input", scopes: ["orders:read"] }), 201);
+    const plan = ok(await shop.admin.client.post("/plans", { name: "Bad input" }), 201);
+    const key = ok(await shop.admin.client.post("/api-keys", { kind: "secret", name: "Bad input", scopes: ["orders:read"] }), 201);
     Object.assign(ids, {
         "/categories id": category.id, "/products id": product.id, "/products variantId": product.variants[0].id, "/cart id": cart.id,
         "/cart itemId": cart.items[0].id, "/checkout id": cart.id, "/orders id": order.id, "/users id": user.id, "/users addressId": saved.id,
         "/docs file": "explorer.js", "/media name": "a.svg",
+        "/roles name": role.name, "/plans id": plan.id, "/api-keys id": key.id,
     });
     content = shop.server.database.fingerprint();
     stamp = shop.server.database.stamp();

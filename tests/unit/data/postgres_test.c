@@ -271,6 +271,54 @@ static void nothing_waits_past_the_callers_deadline(void **state)
     store_close(store);
 }
 
+DB_STATEMENT(SLEEPING) = {
+    .sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+           " AND datname = current_database()",
+    .columns = {DB_INT},
+};
+
+static void what_is_too_late_is_not_sent(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db *db = store_connect(fixture->store);
+    int64_t count;
+    assert_int_equal(value_of(db, 1), 0);
+    db_set_deadline(db, clock_monotonic_us() - 1);
+    assert_int_equal(db_one_int(db, &SLEEP, DB_NO_ARGS, &count), DB_ERROR);
+    usleep(100000);
+    assert_int_equal(db_one_int(fixture->db, &SLEEPING, DB_NO_ARGS, &count), DB_ROW);
+    assert_int_equal(count, 0);
+    store_disconnect(db);
+}
+
+static void *sleep_long(void *arg)
+{
+    int64_t count;
+    (void)db_one_int(arg, &SLEEP, DB_NO_ARGS, &count);
+    return NULL;
+}
+
+/* Without a time limit of the server's own, as behind a pooler: whose statement is too slow hangs up, and
+ * nobody else is refused for it. */
+static void one_slow_statement_silences_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store *store = open_store(fixture, fixture->url, 300, true);
+    struct db *slow = store_connect(store);
+    struct db *other = store_connect(store);
+    pthread_t thread;
+    assert_int_equal(value_of(slow, 1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_long, slow), 0);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(value_of(other, 1), 0);
+        usleep(50000);
+    }
+    pthread_join(thread, NULL);
+    store_disconnect(slow);
+    store_disconnect(other);
+    store_close(store);
+}
+
 static void a_dead_server_is_an_error_at_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -504,6 +552,122 @@ static void the_next_works_while_one_commits(void **state)
     store_disconnect(slow.db);
 }
 
+/* ---- deadlines and doubt in a batch ---- */
+
+static _Atomic bool is_let_go;
+
+/* Leads until it is let go, so that others gather. */
+static enum db_result hold_together(struct db *db, void **args, enum db_result *results, size_t count)
+{
+    (void)db;
+    (void)args;
+    for (size_t i = 0; i < count; i++)
+        results[i] = DB_DONE;
+    while (!atomic_load(&is_let_go))
+        usleep(1000);
+    return DB_DONE;
+}
+
+static const struct db_batch HOLDING = {.together = hold_together, .alone = increment_alone};
+
+struct batched_caller {
+    const struct db_batch *batch;
+    struct db *db;
+    struct call call;
+    uint64_t key;
+    enum db_result result;
+    int64_t took_us;
+    pthread_t thread;
+};
+
+static void *call_batched(void *arg)
+{
+    struct batched_caller *caller = arg;
+    const uint64_t keys[DB_BATCH_KEYS] = {caller->key, 0};
+    int64_t began_us = clock_monotonic_us();
+    caller->result = db_transaction_batched(caller->db, caller->batch, keys, &caller->call);
+    caller->took_us = clock_monotonic_us() - began_us;
+    return NULL;
+}
+
+static void batched_start(struct batched_caller *caller, struct store *store, const struct db_batch *batch,
+                          int64_t counter, int64_t deadline_ms)
+{
+    *caller = (struct batched_caller){
+        .batch = batch, .db = store_connect(store), .call = {.counter = counter}, .key = (uint64_t)counter};
+    (void)value_of(caller->db, 1); /* it is connected */
+    if (deadline_ms > 0)
+        db_set_deadline(caller->db, clock_monotonic_us() + deadline_ms * 1000);
+    assert_int_equal(pthread_create(&caller->thread, NULL, call_batched, caller), 0);
+    usleep(200000);
+}
+
+static void batched_end(struct batched_caller *caller)
+{
+    pthread_join(caller->thread, NULL);
+    store_disconnect(caller->db);
+}
+
+static void a_waiter_goes_when_its_time_is_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batched_caller holder, waiter, next;
+    atomic_store(&is_let_go, false);
+    batched_start(&holder, fixture->store, &HOLDING, 5, 0);
+    batched_start(&waiter, fixture->store, &INCREMENTING, 1, 300);
+    batched_start(&next, fixture->store, &INCREMENTING, 2, 0);
+    batched_end(&waiter);
+    assert_false(atomic_load(&is_let_go));
+    assert_int_equal(waiter.result, DB_ERROR);
+    assert_true(waiter.took_us >= 100000);
+    atomic_store(&is_let_go, true);
+    batched_end(&holder);
+    batched_end(&next);
+    assert_int_equal(next.result, DB_DONE);
+    assert_int_equal(value_of(fixture->db, 1), 0);
+    assert_int_equal(value_of(fixture->db, 2), 1);
+}
+
+/* The commit takes 1 s, of which the caller would wait 300 ms: it is done, and said to be done. */
+static void a_commit_is_waited_for_past_the_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batched_caller caller;
+    assert_int_equal(db_run(fixture->db, &SLOW_COMMIT, DB_NO_ARGS), DB_DONE);
+    assert_int_equal(db_run(fixture->db, &SLOW_COMMIT_OF_FIRST, DB_NO_ARGS), DB_DONE);
+    batched_start(&caller, fixture->store, &INCREMENTING, 1, 300);
+    batched_end(&caller);
+    assert_int_equal(caller.result, DB_DONE);
+    assert_int_equal(value_of(fixture->db, 1), 1);
+}
+
+/* The connection breaks while the COMMIT of both is on its way: neither may be done again. */
+static void what_may_be_committed_runs_no_second_time(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batched_caller holder, first, second;
+    struct db *other = store_connect(fixture->store);
+    int64_t ended;
+    assert_int_equal(db_run(fixture->db, &SLOW_COMMIT, DB_NO_ARGS), DB_DONE);
+    assert_int_equal(db_run(fixture->db, &SLOW_COMMIT_OF_FIRST, DB_NO_ARGS), DB_DONE);
+    atomic_store(&is_let_go, false);
+    batched_start(&holder, fixture->store, &HOLDING, 5, 0);
+    batched_start(&first, fixture->store, &INCREMENTING, 1, 0);
+    batched_start(&second, fixture->store, &INCREMENTING, 2, 0);
+    atomic_store(&is_let_go, true);
+    batched_end(&holder);
+    usleep(300000); /* they commit now, for 1 s */
+    assert_int_equal(db_one_int(other, &CUT_OTHERS, DB_NO_ARGS, &ended), DB_ROW);
+    store_disconnect(other);
+    batched_end(&first);
+    batched_end(&second);
+    assert_int_equal(first.call.together, 1);
+    assert_int_equal(second.call.together, 1);
+    assert_int_equal(first.call.alone + second.call.alone, 0);
+    assert_int_equal(first.result, DB_ERROR);
+    assert_int_equal(second.result, DB_ERROR);
+}
+
 static enum db_result batched_inside(struct db *db, void *arg)
 {
     const uint64_t keys[DB_BATCH_KEYS] = {0, 0};
@@ -628,6 +792,8 @@ int main(void)
         with_database(a_read_on_a_dead_connection_is_asked_again),
         with_database(a_statement_that_takes_too_long_is_cut),
         with_database(nothing_waits_past_the_callers_deadline),
+        with_database(what_is_too_late_is_not_sent),
+        with_database(one_slow_statement_silences_nobody),
         with_database(a_dead_server_is_an_error_at_once),
         with_database(a_wrong_url_is_told_without_its_password),
         with_database(without_prepared_statements_all_is_the_same),
@@ -635,6 +801,9 @@ int main(void)
         with_database(sums_of_every_size_are_integers),
         with_database(calls_of_one_kind_are_done_together_and_each_once),
         with_database(the_next_works_while_one_commits),
+        with_database(a_waiter_goes_when_its_time_is_up),
+        with_database(a_commit_is_waited_for_past_the_deadline),
+        with_database(what_may_be_committed_runs_no_second_time),
         with_database(inside_a_transaction_it_is_a_part_of_it),
         with_database(what_is_expected_is_answered_in_one_flight),
         with_database(what_is_expected_and_not_asked_is_forgotten),
