@@ -196,6 +196,29 @@ describe("a rush on both", () => {
     });
 });
 
+/** With a limit on open orders every checkout runs alone, beside the batches of the other server, and a double click meets itself. */
+test("60 carts, each checked out three times at once: 60 orders, no deadlock", { timeout: 120_000 }, async () => {
+    const database = shop.server.database;
+    const deadlocks = () => database.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+    const before = deadlocks();
+    const { maxOpenGuestOrdersPerEmail } = ok(await shop.admin.client.get("/settings"));
+    const limit = (most: unknown) => shop.admin.client.patch("/settings", { maxOpenGuestOrdersPerEmail: most }).then(ok);
+    await limit(10_000);
+    try {
+        const product = await shop.product({ stock: 1000 });
+        const carts = await parallel(60, () => shop.cartOf(shop.guest, { productId: product.id, quantity: 1 }));
+        const answers = await parallel(180, (i) => (i % 2 === 0 ? one : two).post(`/checkout/${carts[i % 60].id}`, checkoutBody()));
+        assert.equal(answers.filter((reply) => reply.status === 201).length, 60);
+        assert.equal(answers.filter((reply) => reply.status === 409).length, 120);
+        assert.deepEqual(await shop.level(product.id), { onHand: 1000, reserved: 60, available: 940 });
+        await sleep(1500); // PostgreSQL counts with a delay of a second at most
+        assert.equal(deadlocks(), before);
+        checkBooks(database);
+    } finally {
+        await limit(maxOpenGuestOrdersPerEmail);
+    }
+});
+
 test("two that start at once on an empty database migrate it once", async () => {
     const { folder, release } = temporaryFolder();
     const database = databaseOf(folder);
