@@ -3,17 +3,16 @@
  * of our own keys. */
 #include "auth/token.h"
 
+#include "auth/jwt.h"
 #include "auth/keys_private.h"
 
 #include "base/check.h"
 #include "base/metrics.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 
 #define ISSUER "souk"
 #define AUDIENCE "souk-api"
-#define TIME_SECONDS_MAX (INT64_C(1) << 40) /* far away, and a thousand times it still fits */
 
 static struct metric VERIFIED =
     METRIC("souk_token_checks_total", "Access tokens checked", "result=\"verified\"", METRIC_COUNTER);
@@ -72,66 +71,10 @@ struct slice token_issue(struct key_ring *ring, struct arena *arena, const struc
 
 /* ---- reading ---- */
 
-struct parts {
-    struct slice header;
-    struct slice payload;
-    struct slice signature;
-    struct slice signed_input; /* header.payload */
-};
-
-/* Exactly three parts, none empty. */
-static bool parts_split(struct slice token, struct parts *parts)
-{
-    struct slice rest = token;
-    if (!slice_split(&rest, '.', &parts->header) || !slice_split(&rest, '.', &parts->payload) ||
-        slice_is_absent(rest) || memchr(rest.ptr, '.', rest.len) != NULL)
-        return false;
-    parts->signature = rest;
-    parts->signed_input = (struct slice){token.ptr, parts->header.len + 1 + parts->payload.len};
-    return parts->header.len > 0 && parts->payload.len > 0 && parts->signature.len > 0;
-}
-
-/* The JSON object behind strict base64url; NULL when it is anything else. Free with json_decref. */
-static json_t *object_decode(struct arena *arena, struct slice part)
-{
-    struct slice text = base64url_decode(arena, part);
-    if (slice_is_absent(text))
-        return NULL;
-    json_t *json = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
-    if (json_is_object(json))
-        return json;
-    json_decref(json);
-    return NULL;
-}
-
-/* A member that is a string; absent when it is missing or of another type. */
-static struct slice member_string(const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_string(value))
-        return SLICE_ABSENT;
-    return (struct slice){json_string_value(value), json_string_length(value)};
-}
-
-static bool member_is(const json_t *object, const char *name, const char *wanted)
-{
-    return slice_is(member_string(object, name), wanted);
-}
-
 static bool member_uuid(const json_t *object, const char *name, struct uuid *id)
 {
-    struct slice text = member_string(object, name);
+    struct slice text = jwt_string(object, name);
     return !slice_is_absent(text) && uuid_parse(text, id) && !uuid_is_nil(*id);
-}
-
-/* A time in whole seconds: an integer, neither text nor 1.7e9. */
-static bool member_time(const json_t *object, const char *name, int64_t *time_s)
-{
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_integer(value))
-        return false;
-    *time_s = json_integer_value(value);
-    return *time_s >= 0 && *time_s <= TIME_SECONDS_MAX;
 }
 
 /* The kid of a header that has our three parameters and nothing else: so jwk, jku, x5u, x5c, crit, zip never
@@ -140,10 +83,10 @@ static bool header_kid(struct arena *arena, struct slice part, char kid[KID_LEN]
 {
     if (part.len > TOKEN_HEADER_LEN_MAX)
         return false;
-    json_t *header = object_decode(arena, part);
-    struct slice text = member_string(header, "kid");
-    bool good = header != NULL && json_object_size(header) == 3 && member_is(header, "alg", "RS256") &&
-                member_is(header, "typ", "at+jwt") && text.len == KID_LEN;
+    json_t *header = jwt_object(arena, part);
+    struct slice text = jwt_string(header, "kid");
+    bool good = header != NULL && json_object_size(header) == 3 && jwt_string_is(header, "alg", "RS256") &&
+                jwt_string_is(header, "typ", "at+jwt") && text.len == KID_LEN;
     if (good)
         memcpy(kid, text.ptr, KID_LEN);
     json_decref(header);
@@ -156,14 +99,14 @@ static bool claims_read(const json_t *claims, struct verified_token *verified)
     struct principal *principal = &verified->principal;
     struct uuid token_id;
     *principal = (struct principal){.kind = PRINCIPAL_USER};
-    if (!member_is(claims, "iss", ISSUER) || !member_is(claims, "aud", AUDIENCE) ||
+    if (!jwt_string_is(claims, "iss", ISSUER) || !jwt_string_is(claims, "aud", AUDIENCE) ||
         !member_uuid(claims, "sub", &principal->user_id) ||
         !member_uuid(claims, "sid", &principal->session_id) || !member_uuid(claims, "jti", &token_id) ||
-        !role_parse(member_string(claims, "role"), &principal->role) ||
-        !member_time(claims, "iat", &issued_s) || !member_time(claims, "exp", &expires_s))
+        !role_parse(jwt_string(claims, "role"), &principal->role) || !jwt_time(claims, "iat", &issued_s) ||
+        !jwt_time(claims, "exp", &expires_s))
         return false;
     not_before_s = issued_s;
-    if (json_object_get(claims, "nbf") != NULL && !member_time(claims, "nbf", &not_before_s))
+    if (json_object_get(claims, "nbf") != NULL && !jwt_time(claims, "nbf", &not_before_s))
         return false;
     if (expires_s <= issued_s || expires_s - issued_s > TOKEN_LIFETIME_SECONDS_MAX)
         return false;
@@ -175,8 +118,8 @@ static bool claims_read(const json_t *claims, struct verified_token *verified)
 
 /* The signature, by the key that the header names; a kid that we do not know is looked for in the table once.
  */
-static bool signature_check(struct key_ring *ring, struct db *db, struct slice kid, const struct parts *parts,
-                            struct slice signature, int64_t now_ms)
+static bool signature_check(struct key_ring *ring, struct db *db, struct slice kid,
+                            const struct jwt_parts *parts, struct slice signature, int64_t now_ms)
 {
     struct key_set *set = key_ring_take(ring);
     const struct signing_key *key = key_set_find(set, kid);
@@ -195,16 +138,16 @@ static bool signature_check(struct key_ring *ring, struct db *db, struct slice k
 static bool token_read(struct key_ring *ring, struct db *db, struct arena *arena, struct slice token,
                        int64_t now_ms, struct verified_token *verified)
 {
-    struct parts parts;
+    struct jwt_parts parts;
     char kid[KID_LEN];
-    if (!parts_split(token, &parts) || parts.signature.len != BASE64URL_LEN(RSA_BYTES) ||
+    if (!jwt_split(token, &parts) || parts.signature.len != BASE64URL_LEN(RSA_BYTES) ||
         !header_kid(arena, parts.header, kid))
         return false;
     struct slice signature = base64url_decode(arena, parts.signature);
     if (slice_is_absent(signature) ||
         !signature_check(ring, db, (struct slice){kid, KID_LEN}, &parts, signature, now_ms))
         return false;
-    json_t *claims = object_decode(arena, parts.payload);
+    json_t *claims = jwt_object(arena, parts.payload);
     bool good = claims != NULL && claims_read(claims, verified);
     json_decref(claims);
     return good;
