@@ -1,6 +1,6 @@
-/* The operations of an Amazon Cognito user pool that the endpoints under /auth stand for, as its public API has them: JSON 1.1
- * over HTTPS, unsigned, with the client's secret hash where the client has a secret. Each is one call within
- * the issuer's time limit. Only with AUTH_PROVIDER=cognito.
+/* The operations of an Amazon Cognito user pool that the endpoints under /auth stand for, as its public API
+ * has them: JSON 1.1 over HTTPS, unsigned, with the client's secret hash where the client has a secret. Each
+ * is one call within the issuer's time limit. Only with AUTH_PROVIDER=cognito.
  *
  * Cognito's error names are folded into what a caller may act on; which of them the client may learn is the
  * caller's to decide. */

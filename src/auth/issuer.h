@@ -51,8 +51,7 @@ struct issued_token {
     struct slice username; /* Cognito's; else absent */
     struct slice email;    /* only one that the issuer has verified; else absent */
     struct slice first_name, last_name;
-    bool has_role; /* its groups decide the role */
-    enum role role;
+    struct slice role; /* the name that its groups stand for; absent: the shop gives the roles */
     int64_t issued_at_ms;
     int64_t not_before_ms, expires_at_ms; /* with the leeway */
     struct uuid session_id; /* the same for tokens of one log-in, as far as the issuer names it */

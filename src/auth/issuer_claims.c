@@ -26,12 +26,10 @@ static bool lists(const json_t *groups, struct slice wanted)
 void issuer_role_read(const struct issuer_settings *settings, const json_t *claims,
                       struct issued_token *issued)
 {
-    struct slice rest = settings->role_map, group;
-    enum role role;
+    struct slice rest = settings->role_map, group, role;
     const char *rule;
     const json_t *groups = json_object_getn(claims, settings->role_claim.ptr, settings->role_claim.len);
-    issued->has_role = rest.len > 0;
-    issued->role = ROLE_CUSTOMER;
+    issued->role = rest.len > 0 ? slice_from(role_name(ROLE_CUSTOMER)) : SLICE_ABSENT;
     while (issuer_role_map_next(&rest, &group, &role, &rule)) {
         if (rule == NULL && lists(groups, group)) {
             issued->role = role;

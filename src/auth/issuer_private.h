@@ -41,10 +41,10 @@ void issuer_keys_stop(struct issuer *issuer);
 struct jwk_set *issuer_keys_for(struct issuer *issuer, struct slice kid, uint64_t *generation,
                                 bool *is_crowded);
 
-/* The first group of the map that the claims list; has_role is set whenever there is a map. */
+/* The role of the first group of the map that the claims list; customer when there is none of them. */
 void issuer_role_read(const struct issuer_settings *settings, const json_t *claims,
                       struct issued_token *issued);
 /* E-mail (only when it is verified) and names, from claims, userinfo, or the like. */
 void issuer_profile_read(const json_t *claims, struct arena *arena, struct issued_token *issued);
 /* Takes the next "group=role" off a map. False at its end; *rule is set when it is none. */
-bool issuer_role_map_next(struct slice *rest, struct slice *group, enum role *role, const char **rule);
+bool issuer_role_map_next(struct slice *rest, struct slice *group, struct slice *role, const char **rule);

@@ -41,7 +41,8 @@ static bool open_services(struct running *running)
     if (!cli_services_open(running->args, &running->config, services))
         return false;
     services->operations = api_operations;
-    if (!cli_cache_open(running->args, services, (size_t)running->config.cache_bytes))
+    if (!cli_issuer_open(running->args, services) ||
+        !cli_cache_open(running->args, services, (size_t)running->config.cache_bytes))
         return false;
     if (!store_replicas_start(services->store, services->cache))
         return refuse(running, SLICE("the system gives no threads to watch the replicas"));

@@ -6,6 +6,7 @@
 #include "data/cache_link.h"
 #include "data/migrations.h"
 #include "data/redis.h"
+#include "shop/identities.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -149,8 +150,26 @@ bool cli_cache_open(const struct args *args, struct services *services, size_t b
     return true;
 }
 
+bool cli_issuer_open(const struct args *args, struct services *services)
+{
+    struct issuer_settings settings;
+    struct slice complaint;
+    if (services->config->auth_provider == AUTH_LOCAL)
+        return true;
+    if (!issuer_settings_read(services->config, args->arena, &settings, &complaint)) {
+        cli_fail(args, EXIT_USAGE, complaint);
+        return false;
+    }
+    services->admit = identity_admit;
+    services->issuer = issuer_open(&settings);
+    if (services->issuer == NULL)
+        cli_fail(args, EXIT_FAILED, SLICE("the system gives no thread for the identity provider's keys"));
+    return services->issuer != NULL;
+}
+
 void cli_services_close(struct services *services)
 {
+    issuer_close(services->issuer);
     if (services->store != NULL)
         store_replicas_stop(services->store);
     if (services->cache != NULL)

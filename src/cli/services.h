@@ -27,5 +27,8 @@ enum cli_wait cli_services_wait(const struct args *args, struct services *servic
  * what they change: by Redis, where one is set, else by the database. With no memory and nobody to tell there
  * is no cache. False after it has said why: REDIS_URL is wrong (that Redis is away is no reason). */
 bool cli_cache_open(const struct args *args, struct services *services, size_t bytes_max);
+/* With another identity provider than the shop itself: checks its settings and begins to read its keys. False
+ * after it has said why (that it is away is no reason). */
+bool cli_issuer_open(const struct args *args, struct services *services);
 /* Frees what is in there, the key ring, the cache and Redis too. */
 void cli_services_close(struct services *services);

@@ -83,16 +83,24 @@ enum http_status auth_register(struct request *request, struct response *respons
 enum http_status auth_login(struct request *request, struct response *response);
 /* POST /auth/refresh */
 enum http_status auth_refresh(struct request *request, struct response *response);
+/* asked after validation: orchestrated or password */
+enum execution auth_refresh_execution(const struct request *request);
 /* POST /auth/logout */
 enum http_status auth_logout(struct request *request, struct response *response);
+/* asked after validation: transaction or password */
+enum execution auth_logout_execution(const struct request *request);
 /* POST /auth/password */
 enum http_status auth_password_change(struct request *request, struct response *response);
 /* POST /auth/password/forgot */
 enum http_status auth_password_forgot(struct request *request, struct response *response);
+/* asked after validation: transaction or password */
+enum execution auth_password_forgot_execution(const struct request *request);
 /* POST /auth/password/reset */
 enum http_status auth_password_reset(struct request *request, struct response *response);
 /* POST /auth/email/verify */
 enum http_status auth_email_verify(struct request *request, struct response *response);
+/* asked after validation: transaction or password */
+enum execution auth_email_verify_execution(const struct request *request);
 /* GET /users */
 enum http_status users_list(struct request *request, struct response *response);
 /* GET /users/me */

@@ -1688,7 +1688,7 @@ const struct input_rule auth_login_input_rule = {
 
 static const struct field_rule auth_refresh_body_fields[] = {
     {.name = "refreshToken",
-     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(4096),
      .offset = offsetof(struct auth_refresh_input, refresh_token),
      .has_offset = offsetof(struct auth_refresh_input, has_refresh_token)},
 };
@@ -1702,7 +1702,7 @@ const struct input_rule auth_refresh_input_rule = {
 
 static const struct field_rule auth_logout_body_fields[] = {
     {.name = "refreshToken",
-     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(4096),
      .offset = offsetof(struct auth_logout_input, refresh_token),
      .has_offset = offsetof(struct auth_logout_input, has_refresh_token)},
 };
@@ -1744,6 +1744,10 @@ const struct input_rule auth_password_forgot_input_rule = {
 };
 
 static const struct field_rule auth_password_reset_body_fields[] = {
+    {.name = "email",
+     .kind = FIELD_TEXT, .format = TEXT_EMAIL, .maximum = INT64_C(254),
+     .offset = offsetof(struct auth_password_reset_input, email),
+     .has_offset = offsetof(struct auth_password_reset_input, has_email)},
     {.name = "token",
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
      .offset = offsetof(struct auth_password_reset_input, token)},
@@ -1760,6 +1764,10 @@ const struct input_rule auth_password_reset_input_rule = {
 };
 
 static const struct field_rule auth_email_verify_body_fields[] = {
+    {.name = "email",
+     .kind = FIELD_TEXT, .format = TEXT_EMAIL, .maximum = INT64_C(254),
+     .offset = offsetof(struct auth_email_verify_input, email),
+     .has_offset = offsetof(struct auth_email_verify_input, has_email)},
     {.name = "token",
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
      .offset = offsetof(struct auth_email_verify_input, token)},

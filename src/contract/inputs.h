@@ -905,6 +905,8 @@ struct auth_password_forgot_input {
 /* POST /auth/password/reset: Set a new password */
 struct auth_password_reset_input {
     /* body */
+    struct slice email;
+    bool has_email;
     struct slice token;
     struct slice new_password;
 };
@@ -912,6 +914,8 @@ struct auth_password_reset_input {
 /* POST /auth/email/verify: Verify an email address */
 struct auth_email_verify_input {
     /* body */
+    struct slice email;
+    bool has_email;
     struct slice token;
 };
 

@@ -304,6 +304,11 @@ static const struct copy_column API_KEY_USAGE[] = {
     {"last_used_at", DB_TIME},
 };
 
+static const struct copy_column IDENTITIES[] = {
+    {"issuer", DB_TEXT},    {"subject", DB_TEXT},    {"user_id", DB_UUID},
+    {"groups_at", DB_TIME}, {"valid_from", DB_TIME}, {"created_at", DB_TIME},
+};
+
 /* clang-format on */
 
 #define TABLE(table_name, list, key_count, rows, whole)                                                      \
@@ -348,6 +353,7 @@ const struct copy_table copy_tables[] = {
     TABLE("api_keys", API_KEYS, 1, 1000, false),
     TABLE("api_key_secrets", API_KEY_SECRETS, 1, 1000, false),
     TABLE("api_key_usage", API_KEY_USAGE, 2, 1000, false),
+    TABLE("identities", IDENTITIES, 2, 1000, false),
 };
 
 const size_t copy_table_count = COUNT_OF(copy_tables);

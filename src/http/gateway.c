@@ -10,6 +10,7 @@
  */
 #include "http/gateway.h"
 
+#include "auth/issuer.h"
 #include "auth/session.h"
 #include "auth/token.h"
 #include "base/clock.h"
@@ -20,6 +21,8 @@
 #include <stdlib.h>
 
 #define GO_ON ((enum http_status)0)
+#define PASSWORD_THREADS 2
+#define ISSUER_THREADS 8
 
 /* ---- the exchange ---- */
 
@@ -284,6 +287,50 @@ static enum http_status answer_unauthenticated(struct exchange *x, bool is_bad_t
     return status;
 }
 
+/* Whose token of another issuer this is. Waits for the issuer where it must: on a thread of a pool. */
+static enum http_status read_issued_token(struct gateway *gateway, struct exchange *x, struct db *db,
+                                          struct slice token, struct principal *principal)
+{
+    const struct services *services = gateway->services;
+    struct issued_token issued;
+    if (x->is_recalled) {
+        *principal = x->recalled;
+        return GO_ON;
+    }
+    switch (issuer_verify(services->issuer, x->arena, token, x->request.now_ms, &issued)) {
+    case ISSUER_GOOD:
+        break;
+    case ISSUER_BAD:
+        return answer_unauthenticated(x, true);
+    case ISSUER_AWAY:
+        exchange_set_unavailable(x, "The identity provider cannot be reached; try again");
+        return x->status;
+    }
+    switch (services->admit(services, db, x->arena, &issued, x->request.now_ms, principal)) {
+    case DB_ROW:
+        issuer_remember(services->issuer, &issued, principal);
+        return GO_ON;
+    case DB_DONE:
+        return answer_unauthenticated(x, true);
+    case DB_CONFLICT:
+    case DB_ERROR:
+        break;
+    }
+    return problem_database(&x->response, DB_ERROR);
+}
+
+/* Whose token this is, whoever keeps the accounts. */
+static enum http_status read_token(struct gateway *gateway, struct exchange *x, struct db *db,
+                                   struct slice token, struct principal *principal)
+{
+    const struct services *services = gateway->services;
+    if (services->issuer != NULL)
+        return read_issued_token(gateway, x, db, token, principal);
+    if (token_verify(services->keys, db, x->arena, token, x->request.now_ms, principal) == TOKEN_GOOD)
+        return GO_ON;
+    return answer_unauthenticated(x, true);
+}
+
 /* A token that is sent must be good, even where none is needed: a client that thinks it is logged in must
  * learn that it is not. Role and scopes are the ones that the user has now, not those at the token's issue.
  */
@@ -300,8 +347,9 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     if (db == NULL)
         return problem_database(&x->response, DB_ERROR);
     struct principal principal = {.kind = PRINCIPAL_ANONYMOUS};
-    if (token_verify(gateway->services->keys, db, x->arena, token, request->now_ms, &principal) != TOKEN_GOOD)
-        return answer_unauthenticated(x, true);
+    enum http_status status = read_token(gateway, x, db, token, &principal);
+    if (status != GO_ON || !principal_is_user(&principal))
+        return status;
     struct cache *cache = services_private_cache(gateway->services);
     struct session_standing standing;
     switch (cache != NULL ? session_check_cached(cache, db, x->arena, &principal, request->now_ms, &standing)
@@ -318,6 +366,7 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     principal.role = standing.role;
     principal.scopes = standing.scopes;
     request->principal = principal;
+    request->access_token = token;
     return GO_ON;
 }
 
@@ -514,13 +563,32 @@ enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *
     return GO_ON;
 }
 
+/* Whether the token is one of another issuer that was not verified yet. Such a one may wait for the issuer,
+ * or be one of a flood of forgeries: it goes to the pool of the log-ins, so that the shop's workers never do.
+ */
+static bool must_ask_issuer(struct gateway *gateway, struct exchange *x)
+{
+    struct issuer *issuer = gateway->services->issuer;
+    struct slice token;
+    if (issuer == NULL || slice_is_absent(x->headers[HEADER_AUTHORIZATION]) ||
+        !slice_is_absent(gateway_bearer_key(x)) ||
+        !header_bearer(x->headers[HEADER_AUTHORIZATION], &token))
+        return false;
+    x->is_recalled = issuer_recall(issuer, token, x->request.now_ms, &x->recalled);
+    return !x->is_recalled;
+}
+
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
 {
     x->status = check_head(gateway, x);
+    if (x->status == GO_ON && must_ask_issuer(gateway, x)) {
+        gateway_hand_over(gateway->password_workers, x);
+        return GATEWAY_PENDING; /* another thread may own it already: it must not be touched */
+    }
     if (x->status == GO_ON && !gateway->reads_inline && has_credentials(x) &&
         !gateway_remembers_caller(gateway, x)) {
-        gateway_hand_over(gateway, x);
-        return GATEWAY_PENDING; /* another thread may own it already: it must not be touched */
+        gateway_hand_over(gateway->workers, x);
+        return GATEWAY_PENDING;
     }
     if (x->status == GO_ON)
         x->status = gateway_check_caller(gateway, x);
@@ -609,7 +677,8 @@ static bool pools_start(struct gateway *gateway)
                                       .run_gathered = gateway_run_gathered};
     gateway->workers = workers_new(&options);
     options.name = "password";
-    options.threads = 2;
+    /* Hashing takes a core; asking another issuer takes patience. */
+    options.threads = gateway->services->issuer != NULL ? ISSUER_THREADS : PASSWORD_THREADS;
     options.queue_max = PASSWORD_QUEUE_MAX;
     options.depth = &gateway_password_queue;
     options.run_gathered = NULL;

@@ -134,6 +134,8 @@ struct exchange {
     unsigned policy_count;
     bool is_replay;
     bool is_finished;
+    bool is_recalled; /* the issuer's token was verified before: for this principal */
+    struct principal recalled;
     bool is_suspended; /* given to another thread at least once */
     struct flight flight;
     struct fill fill;

@@ -458,10 +458,10 @@ static void suspend(struct exchange *x)
         x->suspend(x);
 }
 
-void gateway_hand_over(struct gateway *gateway, struct exchange *x)
+void gateway_hand_over(struct workers *pool, struct exchange *x)
 {
     suspend(x);
-    submit_to_pool(gateway->workers, x, worker_check);
+    submit_to_pool(pool, x, worker_check);
 }
 
 enum place { PLACE_HERE, PLACE_WORKER, PLACE_PASSWORD, PLACE_LANE };

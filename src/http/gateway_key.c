@@ -17,8 +17,7 @@ static enum http_status answer_bad_key(struct exchange *x)
     return status;
 }
 
-/* The secret key that came as a bearer token, or absent. */
-static struct slice bearer_key(const struct exchange *x)
+struct slice gateway_bearer_key(const struct exchange *x)
 {
     struct slice token;
     bool is_key = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) &&
@@ -30,7 +29,7 @@ static struct slice bearer_key(const struct exchange *x)
 /* The key that came, absent without one; false when there is more than one caller. */
 static bool find_key(const struct exchange *x, struct slice *key)
 {
-    struct slice bearer = bearer_key(x);
+    struct slice bearer = gateway_bearer_key(x);
     struct slice header = x->headers[HEADER_X_API_KEY];
     *key = slice_is_absent(header) ? bearer : header;
     if (slice_is_absent(header) || slice_is_absent(x->headers[HEADER_AUTHORIZATION]))
@@ -90,7 +89,7 @@ bool gateway_remembers_caller(struct gateway *gateway, struct exchange *x)
     enum api_key_kind kind;
     uint8_t hash[SHA256_LEN];
     const struct services *services = gateway->services;
-    bool has_token = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) && slice_is_absent(bearer_key(x));
+    bool has_token = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) && slice_is_absent(gateway_bearer_key(x));
     if (services->cache == NULL || has_token || !find_key(x, &text) || slice_is_absent(text) ||
         !api_key_form(text, &kind))
         return false;

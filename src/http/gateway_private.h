@@ -81,6 +81,8 @@ bool gateway_prepare_refresh(struct exchange *exchange);
 /* gateway_coding.c: has the reply that was hit compressed by a worker; returns at once. */
 void gateway_compress(struct exchange *exchange, const struct cache_hit *hit, enum content_coding coding);
 
+/* The secret key that came as a bearer token, or absent. */
+struct slice gateway_bearer_key(const struct exchange *exchange);
 /* Steps of gateway_key.c: the key that came, if one did (401 when it is not good), ... */
 enum http_status gateway_take_key(struct gateway *gateway, struct exchange *exchange);
 /* ... and its plan's limits. */
@@ -109,8 +111,8 @@ struct db *gateway_thread_db(struct gateway *gateway, const struct exchange *exc
 /* The one that this read may run on. */
 struct db *gateway_read_db(struct gateway *gateway, struct exchange *exchange);
 
-/* Gives the exchange to a worker, which goes on with gateway_check_caller and gateway_execute. */
-void gateway_hand_over(struct gateway *gateway, struct exchange *exchange);
+/* Gives the exchange to a thread of the pool, which goes on with gateway_check_caller and gateway_execute. */
+void gateway_hand_over(struct workers *pool, struct exchange *exchange);
 /* Runs the handler, here or elsewhere, as the operation says. GATEWAY_ANSWERED: the status stands. */
 enum gateway_progress gateway_execute(struct gateway *gateway, struct exchange *exchange);
 /* On a worker: reads whose operation has an `expect`. */

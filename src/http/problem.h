@@ -15,6 +15,7 @@ struct response;
     X(UNAUTHENTICATED, 401, "Authentication is required")                                                    \
     X(INVALID_CREDENTIALS, 401, "The credentials are not valid")                                             \
     X(PAYMENT_DECLINED, 402, "The payment was declined")                                                     \
+    X(EXTERNAL_IDENTITY, 403, "The identity provider does this")                                             \
     X(FORBIDDEN, 403, "You may not do this")                                                                 \
     X(NOT_FOUND, 404, "There is nothing here")                                                               \
     X(CATEGORY_NOT_FOUND, 404, "There is no such category")                                                  \

@@ -22,6 +22,7 @@ struct request {
     struct db *db;       /* inside the transaction for EXECUTION_TRANSACTION */
     const void *input;   /* struct <operation>_input of contract/inputs.h */
     struct principal principal;
+    struct slice access_token; /* that the principal was known by; absent without */
     struct idempotency idempotency;
     bool has_if_match;
     int64_t if_match_version; /* If-Match: "v<version>-..." */

@@ -9,8 +9,11 @@
 
 #include <stdatomic.h>
 
+struct issued_token;
+struct issuer;
 struct redis;
 struct key_usage;
+struct services;
 
 struct services {
     const struct config *config;
@@ -19,6 +22,11 @@ struct services {
     struct redis *redis; /* shared with the other servers of the shop; NULL: there are none */
     struct key_ring *keys;
     struct key_usage *key_usage; /* NULL: the use of keys is not counted, and no quota binds */
+    /* With another identity provider than this shop itself, else NULL: who it is, and what makes its tokens
+     * accounts of ours (shop/identities.h, which stands above http/). */
+    struct issuer *issuer;
+    enum db_result (*admit)(const struct services *services, struct db *db, struct arena *arena,
+                            struct issued_token *issued, int64_t now_ms, struct principal *principal);
     struct operation_table operations;
     uint8_t cursor_key[32]; /* signs cursors */
     uint8_t seal_key[32];   /* hides what is stored but must be read again */

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "contract/handlers.h"
 #include "data/outbox.h"
+#include "shop/accounts_external.h"
 #include "shop/accounts_session.h"
 #include "shop/cart.h"
 #include "shop/users.h"
@@ -38,20 +39,13 @@ struct entrance {
     struct session_answer answer;
 };
 
-/* Takes the guest's cart along. One that is unknown, another's or at its end is left alone. */
 static enum db_result cart_take_along(struct db *db, struct entrance *entrance)
 {
-    struct cart guest;
     entrance->answer.cart_id = (struct uuid){{0}};
     if (!entrance->has_cart)
         return DB_DONE;
-    enum db_result result = cart_read(db, entrance->guest_cart_id, &guest);
-    if (result != DB_ROW)
-        return result;
-    if (guest.has_user || guest.status != CART_STATUS_ACTIVE)
-        return DB_DONE;
-    return cart_merge(db, entrance->request->arena, guest.id, entrance->user_id, entrance->request->now_ms,
-                      &entrance->answer.cart_id);
+    return cart_adopt(db, entrance->request->arena, entrance->guest_cart_id, entrance->user_id,
+                      entrance->request->now_ms, &entrance->answer.cart_id);
 }
 
 static enum db_result session_begin(struct db *db, struct request *request, struct uuid user_id,
@@ -119,6 +113,8 @@ static enum db_result register_commit(struct db *db, void *arg)
 
 enum http_status auth_register(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_register(request, response);
     const struct auth_register_input *input = request->input;
     struct entrance *entrance = ARENA_NEW(request->arena, struct entrance);
     *entrance = (struct entrance){
@@ -203,6 +199,8 @@ static enum http_status refuse_credentials(struct response *response)
 
 enum http_status auth_login(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_login(request, response);
     const struct auth_login_input *input = request->input;
     struct entrance *entrance = ARENA_NEW(request->arena, struct entrance);
     *entrance = (struct entrance){
@@ -256,6 +254,8 @@ static enum db_result refresh_commit(struct db *db, void *arg)
 
 enum http_status auth_refresh(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_refresh(request, response);
     const struct auth_refresh_input *input = request->input;
     struct renewal renewal = {.request = request, .refresh_token = input->refresh_token};
     renewal.answer.is_cookie = !input->has_refresh_token && !slice_is_absent(request->refresh_cookie);
@@ -303,6 +303,8 @@ static enum db_result session_end_of_token(struct request *request, struct respo
 /* Ends every session that the request names. What was ended before, or never was, is ended all the same. */
 enum http_status auth_logout(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_logout(request, response);
     const struct auth_logout_input *input = request->input;
     bool is_cookie = !input->has_refresh_token && !slice_is_absent(request->refresh_cookie);
     if (is_cookie) {
@@ -370,6 +372,8 @@ static enum db_result password_change_commit(struct db *db, void *arg)
 
 enum http_status auth_password_change(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_password_change(request, response);
     const struct auth_password_change_input *input = request->input;
     struct password_change change = {.request = request};
     struct db_rows *rows =
@@ -408,6 +412,8 @@ DB_STATEMENT(ACTIVE_BY_EMAIL) = {
 
 enum http_status auth_password_forgot(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_password_forgot(request, response);
     const struct auth_password_forgot_input *input = request->input;
     struct uuid user_id = {{0}};
     struct db_rows *rows =
@@ -458,6 +464,8 @@ static enum http_status refuse_token(struct response *response)
 
 enum http_status auth_password_reset(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_password_reset(request, response);
     const struct auth_password_reset_input *input = request->input;
     struct password_reset reset = {.request = request, .token = input->token};
     struct uuid user_id;
@@ -490,6 +498,8 @@ DB_STATEMENT(EMAIL_VERIFIED) = {
 
 enum http_status auth_email_verify(struct request *request, struct response *response)
 {
+    if (accounts_are_external(request))
+        return external_email_verify(request, response);
     const struct auth_email_verify_input *input = request->input;
     struct uuid user_id;
     enum db_result result =

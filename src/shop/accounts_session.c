@@ -92,8 +92,11 @@ enum http_status session_answer_write(struct request *request, struct response *
         .user_id = answer->grant.user_id,
         .session_id = answer->grant.session_id,
     };
-    int64_t seconds = services->config->access_token_seconds;
-    struct slice token = token_issue(services->keys, request->arena, &principal, request->now_ms, seconds);
+    bool is_ours = slice_is_absent(answer->access_token);
+    int64_t seconds = is_ours ? services->config->access_token_seconds : answer->expires_in_seconds;
+    struct slice token =
+        is_ours ? token_issue(services->keys, request->arena, &principal, request->now_ms, seconds)
+                : answer->access_token;
     if (slice_is_absent(token))
         return problem(response, PROBLEM_INTERNAL_ERROR, "The access token could not be signed");
     struct json_writer *json = &response->json;

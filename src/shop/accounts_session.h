@@ -12,10 +12,12 @@
 /* A session that was opened or renewed, and what is said about it. */
 struct session_answer {
     struct session_grant grant;
-    bool is_cookie;      /* the refresh token goes into the cookie */
-    enum role role;      /* as of the same transaction, like `user` */
-    struct slice user;   /* the contract's User, JSON */
-    struct uuid cart_id; /* nil: no cart was merged */
+    bool is_cookie;             /* the refresh token goes into the cookie */
+    enum role role;             /* as of the same transaction, like `user` */
+    struct slice user;          /* the contract's User, JSON */
+    struct uuid cart_id;        /* nil: no cart was merged */
+    struct slice access_token;  /* of another issuer; absent: one of ours is signed */
+    int64_t expires_in_seconds; /* of that one */
 };
 
 /* Reads role and user of the session just granted, in its transaction. DB_DONE, DB_CONFLICT when the account

@@ -855,6 +855,19 @@ enum db_result cart_merge(struct db *db, struct arena *arena, struct uuid guest_
     return cart_pour(db, arena, &guest, &own, now_ms);
 }
 
+enum db_result cart_adopt(struct db *db, struct arena *arena, struct uuid guest_cart_id, struct uuid user_id,
+                          int64_t now_ms, struct uuid *merged_id)
+{
+    struct cart guest;
+    *merged_id = (struct uuid){{0}};
+    enum db_result result = cart_read(db, guest_cart_id, &guest);
+    if (result != DB_ROW)
+        return result;
+    if (guest.has_user || guest.status != CART_STATUS_ACTIVE)
+        return DB_DONE;
+    return cart_merge(db, arena, guest.id, user_id, now_ms, merged_id);
+}
+
 /* ---- purging ---- */
 
 /* In the order of making, so that the walk ends at the first cart that is too young to be stale. Stale are

@@ -69,6 +69,10 @@ int64_t cart_wanted(const struct cart_line *lines, size_t count, struct uuid var
  * changes nothing. DB_DONE, DB_CONFLICT (run again) or DB_ERROR. */
 enum db_result cart_merge(struct db *db, struct arena *arena, struct uuid guest_cart_id, struct uuid user_id,
                           int64_t now_ms, struct uuid *cart_id);
+/* Takes a guest's cart along at a log-in: as cart_merge; one that is unknown, another's or at its end is left
+ * alone and *merged_id is nil. DB_DONE, DB_CONFLICT or DB_ERROR. */
+enum db_result cart_adopt(struct db *db, struct arena *arena, struct uuid guest_cart_id, struct uuid user_id,
+                          int64_t now_ms, struct uuid *merged_id);
 /* For the purge job: looks at the next `limit` carts (at most 200) behind *position in the order of their
  * making, 0 at first, and deletes those of guests and those that have become orders that were not touched
  * since `before_ms`. *position is where to go on; 0 again when the rest is too young. Opens its own, short

@@ -441,7 +441,7 @@ export interface OrderCancelParameters {
 
 export type AuthRegisterReply = {
     data: Session;
-};
+} | object;
 
 export type AuthLoginReply = {
     data: Session;

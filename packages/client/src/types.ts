@@ -959,6 +959,8 @@ export interface PasswordForgotInput {
 
 /** The token from the message, and the new password. */
 export interface PasswordResetInput {
+    /** The address; needed where an identity provider mails codes. */
+    email?: string;
     /** From the message. */
     token: string;
     /** At least 8 characters. */
@@ -967,6 +969,8 @@ export interface PasswordResetInput {
 
 /** The token from the message. */
 export interface EmailVerifyInput {
+    /** The address; needed where an identity provider mails codes. */
+    email?: string;
     /** From the message. */
     token: string;
 }
