@@ -21,6 +21,8 @@ export interface Problem {
     errors?: FieldError[];
     /** With `CART_CONVERTED`, for the cart's owner: the order it became. */
     orderNumber?: string;
+    /** With `EXTERNAL_IDENTITY`: who keeps the accounts; log in there. */
+    issuer?: string;
     /** As the `Retry-After` header. */
     retryAfterSeconds?: number;
 }
