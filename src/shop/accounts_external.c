@@ -174,6 +174,16 @@ static enum db_result entrance_commit(struct db *db, void *arg)
     return result == DB_DONE ? session_answer_read(request, db, answer) : result;
 }
 
+/* As Cognito says it, else as the token does. */
+static int64_t seconds_left(const struct cognito_tokens *tokens, const struct issued_token *issued,
+                            int64_t now_ms)
+{
+    int64_t seconds = (issued->expires_at_ms - now_ms) / 1000 - ISSUER_LEEWAY_SECONDS;
+    if (tokens->expires_in_seconds > 0)
+        return tokens->expires_in_seconds;
+    return seconds > 1 ? seconds : 1;
+}
+
 /* From Cognito's tokens to the reply. `kept_refresh_token` is what stays where Cognito gave no new one. */
 static enum http_status enter(struct request *request, struct response *response, struct entrance *entrance,
                               const struct cognito_tokens *tokens, struct slice kept_refresh_token,
@@ -201,7 +211,7 @@ static enum http_status enter(struct request *request, struct response *response
         return problem_database(response, result);
     struct slice username = slice_is_absent(issued.username) ? issued.subject : issued.username;
     answer->access_token = tokens->access_token;
-    answer->expires_in_seconds = tokens->expires_in_seconds;
+    answer->expires_in_seconds = seconds_left(tokens, &issued, request->now_ms);
     answer->grant = (struct session_grant){
         .session_id = principal.session_id,
         .user_id = principal.user_id,
