@@ -313,8 +313,8 @@ describe("what Cognito may answer", () => {
 });
 
 describe("moto", { skip: hasMoto() ? false : "this machine has no moto" }, () => {
-    test("sign-up, log-in, our API with the token, refresh, groups, with a client that has a secret", async () => {
-        const pool = await Pool.start("moto", { hasSecret: true });
+    test("sign-up, log-in, our API with the token, refresh, groups", async () => {
+        const pool = await Pool.start("moto");
         const server = await Server.start({ env: pool.env() });
         try {
             const guest = new Client(server.url);

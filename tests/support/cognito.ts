@@ -25,14 +25,13 @@ export class Pool {
     readonly sdk: CognitoIdentityProviderClient;
     id = "";
     clientId = "";
-    clientSecret = "";
     private constructor(readonly maker: Maker, readonly port: number, private readonly child: ChildProcess, private readonly folder: string, private readonly release: () => void) {
         this.sdk = new CognitoIdentityProviderClient({
             endpoint: this.url, region: maker === "moto" ? "eu-west-1" : "local", credentials: { accessKeyId: "test", secretAccessKey: "test" }, maxAttempts: 1,
         });
     }
 
-    static async start(maker: Maker, options: { hasSecret?: boolean } = {}): Promise<Pool> {
+    static async start(maker: Maker): Promise<Pool> {
         const { folder, release } = temporaryFolder();
         const port = await freePort();
         const command = maker === "moto"
@@ -41,7 +40,7 @@ export class Pool {
         const pool = new Pool(maker, port, startService(folder, command[0]!, command.slice(1), "SIGKILL"), folder, release);
         try {
             await eventually(`${maker} listens`, () => fetch(pool.url, { signal: AbortSignal.timeout(2000) }).then(() => true, () => false), 30_000);
-            await pool.make(options.hasSecret ?? false);
+            await pool.make();
         } catch (error) {
             console.error(readFileSync(path.join(folder, "log"), "utf8").slice(-2000));
             await pool.stop();
@@ -50,14 +49,13 @@ export class Pool {
         return pool;
     }
 
-    private async make(hasSecret: boolean): Promise<void> {
+    private async make(): Promise<void> {
         const pool = await this.sdk.send(new CreateUserPoolCommand({ PoolName: "shop", UsernameAttributes: ["email"], AutoVerifiedAttributes: ["email"] }));
         this.id = pool.UserPool!.Id!;
         const client = await this.sdk.send(new CreateUserPoolClientCommand({
-            UserPoolId: this.id, ClientName: "shop", GenerateSecret: hasSecret, ExplicitAuthFlows: ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+            UserPoolId: this.id, ClientName: "shop", ExplicitAuthFlows: ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
         }));
         this.clientId = client.UserPoolClient!.ClientId!;
-        this.clientSecret = client.UserPoolClient!.ClientSecret ?? "";
         for (const GroupName of ["admins", "clerks"]) await this.sdk.send(new CreateGroupCommand({ UserPoolId: this.id, GroupName }));
     }
 
@@ -68,7 +66,7 @@ export class Pool {
     /** The settings of a souk that believes it. */
     env(change: Record<string, string> = {}): Record<string, string> {
         return {
-            AUTH_PROVIDER: "cognito", COGNITO_ENDPOINT: this.url, COGNITO_USER_POOL_ID: this.id, COGNITO_CLIENT_ID: this.clientId, COGNITO_CLIENT_SECRET: this.clientSecret,
+            AUTH_PROVIDER: "cognito", COGNITO_ENDPOINT: this.url, COGNITO_USER_POOL_ID: this.id, COGNITO_CLIENT_ID: this.clientId,
             AUTH_ROLE_MAP: "admins=admin,clerks=order-clerk", SOUK_JWKS_INTERVAL_MS: "200",
             ...(this.maker === "moto" ? {} : { AUTH_ISSUER: `${this.url}/${this.id}` }), ...change,
         };
