@@ -571,8 +571,7 @@ static bool must_ask_issuer(struct gateway *gateway, struct exchange *x)
     struct issuer *issuer = gateway->services->issuer;
     struct slice token;
     if (issuer == NULL || slice_is_absent(x->headers[HEADER_AUTHORIZATION]) ||
-        !slice_is_absent(gateway_bearer_key(x)) ||
-        !header_bearer(x->headers[HEADER_AUTHORIZATION], &token))
+        !slice_is_absent(gateway_bearer_key(x)) || !header_bearer(x->headers[HEADER_AUTHORIZATION], &token))
         return false;
     x->is_recalled = issuer_recall(issuer, token, x->request.now_ms, &x->recalled);
     return !x->is_recalled;

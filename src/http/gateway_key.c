@@ -89,7 +89,8 @@ bool gateway_remembers_caller(struct gateway *gateway, struct exchange *x)
     enum api_key_kind kind;
     uint8_t hash[SHA256_LEN];
     const struct services *services = gateway->services;
-    bool has_token = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) && slice_is_absent(gateway_bearer_key(x));
+    bool has_token =
+        !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) && slice_is_absent(gateway_bearer_key(x));
     if (services->cache == NULL || has_token || !find_key(x, &text) || slice_is_absent(text) ||
         !api_key_form(text, &kind))
         return false;
