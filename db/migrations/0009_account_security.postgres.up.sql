@@ -111,7 +111,6 @@ COMMENT ON COLUMN recovery_codes.used_at IS 'single use';
 CREATE TABLE login_challenges (
     token_hash bytea NOT NULL PRIMARY KEY,
     user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    password_hash text NOT NULL,
     is_cookie boolean NOT NULL,
     cart_id uuid,
     attempts bigint NOT NULL DEFAULT 0,
@@ -122,7 +121,6 @@ CREATE TABLE login_challenges (
 COMMENT ON TABLE login_challenges IS 'Log-ins whose password was right and whose code is still to come';
 COMMENT ON COLUMN login_challenges.token_hash IS 'SHA-256 of the token that the client holds';
 COMMENT ON COLUMN login_challenges.user_id IS 'who logs in';
-COMMENT ON COLUMN login_challenges.password_hash IS 'SHA-256, hexadecimal, of the hash that the password was held against: a new password ends it';
 COMMENT ON COLUMN login_challenges.is_cookie IS 'how the session was asked for';
 COMMENT ON COLUMN login_challenges.cart_id IS 'the guest''s cart to take along';
 COMMENT ON COLUMN login_challenges.attempts IS 'wrong codes so far';

@@ -78,7 +78,6 @@ CREATE TABLE recovery_codes (
 CREATE TABLE login_challenges (
     token_hash BLOB NOT NULL PRIMARY KEY,   -- SHA-256 of the token that the client holds
     user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    password_hash TEXT NOT NULL,            -- SHA-256, hexadecimal, of the hash that the password was held against: a new password ends it
     is_cookie INTEGER NOT NULL CHECK (is_cookie IN (0, 1)), -- how the session was asked for
     cart_id BLOB,                           -- the guest's cart to take along
     attempts INTEGER NOT NULL DEFAULT 0,    -- wrong codes so far

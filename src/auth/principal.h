@@ -38,6 +38,8 @@ struct principal {
     enum principal_kind kind;
     enum role role;
     uint32_t scopes; /* bits of enum scope */
+    bool
+        must_enrol; /* staff without the second factor that the shop demands: they have no scope until then */
     struct uuid user_id;
     struct uuid session_id;
     struct uuid key_id; /* of PRINCIPAL_KEY */

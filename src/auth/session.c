@@ -8,8 +8,10 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define REFRESH_TOKEN_BYTES 32
+#define USER_AGENT_BYTES_MAX 300
 
 DB_STATEMENT(SESSION_INSERT) = {
     .sql = "INSERT INTO sessions (id, user_id, is_cookie, created_at, last_used_at, expires_at) "
@@ -134,6 +136,20 @@ enum db_result session_open(struct db *db, struct arena *arena, struct uuid user
                                    DB_ARGS(db_uuid(grant->session_id), db_uuid(user_id), db_bool(is_cookie),
                                            db_time(now_ms), db_time(grant->expires_at_ms)));
     return result == DB_DONE ? token_make(db, arena, now_ms, grant) : result;
+}
+
+DB_STATEMENT(SESSION_DESCRIBE) = {
+    .sql = "UPDATE sessions SET address = $2, user_agent = $3 WHERE id = $1",
+    .params = {DB_UUID, DB_TEXT, DB_TEXT},
+};
+
+enum db_result session_describe(struct db *db, struct uuid session_id, struct slice address,
+                                struct slice user_agent)
+{
+    bool is_fit = user_agent.len <= USER_AGENT_BYTES_MAX && text_is_valid(user_agent);
+    return db_run(
+        db, &SESSION_DESCRIBE,
+        DB_ARGS(db_uuid(session_id), db_text(address), db_text(is_fit ? user_agent : SLICE_ABSENT)));
 }
 
 /* DB_ROW with *presented, DB_DONE when no such token is known, DB_ERROR. */

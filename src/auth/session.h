@@ -33,6 +33,11 @@ struct session_grant {
 enum db_result session_open(struct db *db, struct arena *arena, struct uuid user_id, bool is_cookie,
                             int64_t now_ms, int64_t lifetime_seconds, struct session_grant *grant);
 
+/* Notes what client opened it, for the list of sessions; an agent that is no text is left out. DB_DONE or
+ * DB_ERROR. */
+enum db_result session_describe(struct db *db, struct uuid session_id, struct slice address,
+                                struct slice user_agent);
+
 enum refresh_outcome {
     REFRESH_GRANTED,
     REFRESH_UNKNOWN, /* no such token */

@@ -119,6 +119,8 @@ static const struct config_setting SETTINGS[] = {
      "how long an access token is valid"},
     {MEMBER(refresh_token_seconds), CONFIG_INT, "SOUK_REFRESH_TOKEN_SECONDS", NULL, "2592000", 1, 31536000,
      "how long a refresh token is valid"},
+    {MEMBER(require_admin_mfa), CONFIG_SWITCH, "SOUK_REQUIRE_ADMIN_MFA", NULL, "off", 0, 0,
+     "staff may do nothing for the shop until they have a second factor"},
     {MEMBER(audit_days), CONFIG_INT, "SOUK_AUDIT_DAYS", NULL, "365", 1, 36500,
      "how many days the audit log keeps who changed what"},
     {MEMBER(auth_provider), CONFIG_PROVIDER, "AUTH_PROVIDER", NULL, "local", 0, 0,

@@ -49,6 +49,7 @@ struct config {
     bool jobs;                        /* --no-jobs */
     bool test_payments;               /* SOUK_TEST_PAYMENTS: off | on */
     int64_t access_token_seconds;     /* SOUK_ACCESS_TOKEN_SECONDS: 900 */
+    bool require_admin_mfa;           /* SOUK_REQUIRE_ADMIN_MFA: off */
     int64_t audit_days;               /* SOUK_AUDIT_DAYS: 365 */
     int64_t refresh_token_seconds;    /* SOUK_REFRESH_TOKEN_SECONDS: 2592000 */
     /* who keeps the accounts; auth/issuer.h says which go together */

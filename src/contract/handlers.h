@@ -81,6 +81,8 @@ enum http_status order_cancel(struct request *request, struct response *response
 enum http_status auth_register(struct request *request, struct response *response);
 /* POST /auth/login */
 enum http_status auth_login(struct request *request, struct response *response);
+/* POST /auth/mfa */
+enum http_status auth_mfa(struct request *request, struct response *response);
 /* POST /auth/refresh */
 enum http_status auth_refresh(struct request *request, struct response *response);
 /* asked after validation: orchestrated or password */
@@ -107,6 +109,26 @@ enum http_status users_list(struct request *request, struct response *response);
 enum http_status me_get(struct request *request, struct response *response);
 /* PATCH /users/me */
 enum http_status me_update(struct request *request, struct response *response);
+/* GET /users/me/sessions */
+enum http_status sessions_list(struct request *request, struct response *response);
+/* DELETE /users/me/sessions */
+enum http_status sessions_revoke_others(struct request *request, struct response *response);
+/* DELETE /users/me/sessions/{sessionId} */
+enum http_status session_revoke_mine(struct request *request, struct response *response);
+/* GET /users/me/export */
+enum http_status me_export(struct request *request, struct response *response);
+/* POST /users/me/erase */
+enum http_status me_erase(struct request *request, struct response *response);
+/* GET /users/me/mfa */
+enum http_status mfa_get(struct request *request, struct response *response);
+/* POST /users/me/mfa */
+enum http_status mfa_enrol(struct request *request, struct response *response);
+/* POST /users/me/mfa/confirm */
+enum http_status mfa_confirm(struct request *request, struct response *response);
+/* POST /users/me/mfa/recovery-codes */
+enum http_status mfa_recovery_codes(struct request *request, struct response *response);
+/* POST /users/me/mfa/disable */
+enum http_status mfa_disable(struct request *request, struct response *response);
 /* GET /users/me/addresses */
 enum http_status addresses_list(struct request *request, struct response *response);
 /* POST /users/me/addresses */
@@ -123,6 +145,10 @@ enum http_status user_get(struct request *request, struct response *response);
 enum http_status user_update(struct request *request, struct response *response);
 /* DELETE /users/{id} */
 enum http_status user_delete(struct request *request, struct response *response);
+/* DELETE /users/{id}/sessions */
+enum http_status user_sessions_revoke(struct request *request, struct response *response);
+/* DELETE /users/{id}/mfa */
+enum http_status user_mfa_remove(struct request *request, struct response *response);
 /* GET /roles */
 enum http_status roles_list(struct request *request, struct response *response);
 /* POST /roles */

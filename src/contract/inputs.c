@@ -1677,6 +1677,10 @@ static const struct field_rule auth_login_body_fields[] = {
      .kind = FIELD_ENUM, .enumeration = &session_mode_rule, .has_default = true, .default_value = SESSION_MODE_TOKEN,
      .offset = offsetof(struct auth_login_input, session),
      .has_offset = offsetof(struct auth_login_input, has_session)},
+    {.name = "deviceToken",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .maximum = INT64_C(128),
+     .offset = offsetof(struct auth_login_input, device_token),
+     .has_offset = offsetof(struct auth_login_input, has_device_token)},
 };
 
 static const struct object_rule auth_login_body_rule = {.fields = auth_login_body_fields, .count = COUNT_OF(auth_login_body_fields)};
@@ -1684,6 +1688,22 @@ static const struct object_rule auth_login_body_rule = {.fields = auth_login_bod
 const struct input_rule auth_login_input_rule = {
     .size = sizeof(struct auth_login_input),
     .body = &auth_login_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule auth_mfa_body_fields[] = {
+    {.name = "challengeToken",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(128), .is_required = true,
+     .offset = offsetof(struct auth_mfa_input, challenge_token)},
+    {.name = "code",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(6), .maximum = INT64_C(32), .is_required = true,
+     .offset = offsetof(struct auth_mfa_input, code)},
+};
+
+static const struct object_rule auth_mfa_body_rule = {.fields = auth_mfa_body_fields, .count = COUNT_OF(auth_mfa_body_fields)};
+
+const struct input_rule auth_mfa_input_rule = {
+    .size = sizeof(struct auth_mfa_input),
+    .body = &auth_mfa_body_rule, .body_is_required = true,
 };
 
 static const struct field_rule auth_refresh_body_fields[] = {
@@ -1855,6 +1875,115 @@ static const struct object_rule me_update_body_rule = {.fields = me_update_body_
 const struct input_rule me_update_input_rule = {
     .size = sizeof(struct me_update_input),
     .body = &me_update_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule sessions_list_query_fields[] = {
+    {.name = "limit",
+     .kind = FIELD_INTEGER, .minimum = INT64_C(1), .maximum = INT64_C(100), .has_default = true,
+     .default_value = INT64_C(20), .offset = offsetof(struct sessions_list_input, limit),
+     .has_offset = offsetof(struct sessions_list_input, has_limit)},
+    {.name = "cursor",
+     .kind = FIELD_TEXT, .format = TEXT_CURSOR, .minimum = INT64_C(1), .maximum = INT64_C(512),
+     .offset = offsetof(struct sessions_list_input, cursor),
+     .has_offset = offsetof(struct sessions_list_input, has_cursor)},
+};
+
+const struct input_rule sessions_list_input_rule = {
+    .size = sizeof(struct sessions_list_input),
+    .query = sessions_list_query_fields, .query_count = COUNT_OF(sessions_list_query_fields),
+};
+
+const struct input_rule sessions_revoke_others_input_rule = {
+    .size = 0,
+};
+
+static const struct field_rule session_revoke_mine_path_fields[] = {
+    {.name = "sessionId",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct session_revoke_mine_input, session_id)},
+};
+
+const struct input_rule session_revoke_mine_input_rule = {
+    .size = sizeof(struct session_revoke_mine_input),
+    .path = session_revoke_mine_path_fields, .path_count = COUNT_OF(session_revoke_mine_path_fields),
+};
+
+const struct input_rule me_export_input_rule = {
+    .size = 0,
+};
+
+static const struct field_rule me_erase_body_fields[] = {
+    {.name = "password",
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .is_required = true, .offset = offsetof(struct me_erase_input, password)},
+    {.name = "code",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(6), .maximum = INT64_C(32),
+     .offset = offsetof(struct me_erase_input, code), .has_offset = offsetof(struct me_erase_input, has_code)},
+};
+
+static const struct object_rule me_erase_body_rule = {.fields = me_erase_body_fields, .count = COUNT_OF(me_erase_body_fields)};
+
+const struct input_rule me_erase_input_rule = {
+    .size = sizeof(struct me_erase_input),
+    .body = &me_erase_body_rule, .body_is_required = true,
+};
+
+const struct input_rule mfa_get_input_rule = {
+    .size = 0,
+};
+
+static const struct field_rule mfa_enrol_body_fields[] = {
+    {.name = "password",
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .is_required = true, .offset = offsetof(struct mfa_enrol_input, password)},
+};
+
+static const struct object_rule mfa_enrol_body_rule = {.fields = mfa_enrol_body_fields, .count = COUNT_OF(mfa_enrol_body_fields)};
+
+const struct input_rule mfa_enrol_input_rule = {
+    .size = sizeof(struct mfa_enrol_input),
+    .body = &mfa_enrol_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule mfa_confirm_body_fields[] = {
+    {.name = "code",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(6), .maximum = INT64_C(32), .is_required = true,
+     .offset = offsetof(struct mfa_confirm_input, code)},
+};
+
+static const struct object_rule mfa_confirm_body_rule = {.fields = mfa_confirm_body_fields, .count = COUNT_OF(mfa_confirm_body_fields)};
+
+const struct input_rule mfa_confirm_input_rule = {
+    .size = sizeof(struct mfa_confirm_input),
+    .body = &mfa_confirm_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule mfa_recovery_codes_body_fields[] = {
+    {.name = "code",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(6), .maximum = INT64_C(32), .is_required = true,
+     .offset = offsetof(struct mfa_recovery_codes_input, code)},
+};
+
+static const struct object_rule mfa_recovery_codes_body_rule = {.fields = mfa_recovery_codes_body_fields, .count = COUNT_OF(mfa_recovery_codes_body_fields)};
+
+const struct input_rule mfa_recovery_codes_input_rule = {
+    .size = sizeof(struct mfa_recovery_codes_input),
+    .body = &mfa_recovery_codes_body_rule, .body_is_required = true,
+};
+
+static const struct field_rule mfa_disable_body_fields[] = {
+    {.name = "password",
+     .kind = FIELD_TEXT, .format = TEXT_PASSWORD, .minimum = INT64_C(1), .maximum = INT64_C(128),
+     .is_required = true, .offset = offsetof(struct mfa_disable_input, password)},
+    {.name = "code",
+     .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(6), .maximum = INT64_C(32), .is_required = true,
+     .offset = offsetof(struct mfa_disable_input, code)},
+};
+
+static const struct object_rule mfa_disable_body_rule = {.fields = mfa_disable_body_fields, .count = COUNT_OF(mfa_disable_body_fields)};
+
+const struct input_rule mfa_disable_input_rule = {
+    .size = sizeof(struct mfa_disable_input),
+    .body = &mfa_disable_body_rule, .body_is_required = true,
 };
 
 static const struct field_rule addresses_list_query_fields[] = {
@@ -2070,6 +2199,26 @@ static const struct field_rule user_delete_path_fields[] = {
 const struct input_rule user_delete_input_rule = {
     .size = sizeof(struct user_delete_input),
     .path = user_delete_path_fields, .path_count = COUNT_OF(user_delete_path_fields),
+};
+
+static const struct field_rule user_sessions_revoke_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct user_sessions_revoke_input, id)},
+};
+
+const struct input_rule user_sessions_revoke_input_rule = {
+    .size = sizeof(struct user_sessions_revoke_input),
+    .path = user_sessions_revoke_path_fields, .path_count = COUNT_OF(user_sessions_revoke_path_fields),
+};
+
+static const struct field_rule user_mfa_remove_path_fields[] = {
+    {.name = "id",
+     .kind = FIELD_UUID, .is_required = true, .offset = offsetof(struct user_mfa_remove_input, id)},
+};
+
+const struct input_rule user_mfa_remove_input_rule = {
+    .size = sizeof(struct user_mfa_remove_input),
+    .path = user_mfa_remove_path_fields, .path_count = COUNT_OF(user_mfa_remove_path_fields),
 };
 
 static const struct field_rule roles_list_query_fields[] = {

@@ -873,6 +873,15 @@ struct auth_login_input {
     bool has_cart_id;
     enum session_mode session;
     bool has_session;
+    struct slice device_token;
+    bool has_device_token;
+};
+
+/* POST /auth/mfa: Log in, second step */
+struct auth_mfa_input {
+    /* body */
+    struct slice challenge_token;
+    struct slice code;
 };
 
 /* POST /auth/refresh: Renew the access token */
@@ -959,6 +968,54 @@ struct me_update_input {
     bool phone_is_null;
     struct slice preferences;
     bool has_preferences;
+};
+
+/* GET /users/me/sessions: List my sessions */
+struct sessions_list_input {
+    /* query */
+    int64_t limit;
+    bool has_limit;
+    struct slice cursor;
+    bool has_cursor;
+};
+
+/* DELETE /users/me/sessions/{sessionId}: End one of my sessions */
+struct session_revoke_mine_input {
+    /* path */
+    struct uuid session_id;
+};
+
+/* POST /users/me/erase: Erase my account */
+struct me_erase_input {
+    /* body */
+    struct slice password;
+    struct slice code;
+    bool has_code;
+};
+
+/* POST /users/me/mfa: Enrol an authenticator */
+struct mfa_enrol_input {
+    /* body */
+    struct slice password;
+};
+
+/* POST /users/me/mfa/confirm: Confirm the authenticator */
+struct mfa_confirm_input {
+    /* body */
+    struct slice code;
+};
+
+/* POST /users/me/mfa/recovery-codes: Make new recovery codes */
+struct mfa_recovery_codes_input {
+    /* body */
+    struct slice code;
+};
+
+/* POST /users/me/mfa/disable: Disable the second factor */
+struct mfa_disable_input {
+    /* body */
+    struct slice password;
+    struct slice code;
 };
 
 /* GET /users/me/addresses: List my addresses */
@@ -1070,6 +1127,18 @@ struct user_update_input {
 
 /* DELETE /users/{id}: Delete an account */
 struct user_delete_input {
+    /* path */
+    struct uuid id;
+};
+
+/* DELETE /users/{id}/sessions: End all sessions of an account */
+struct user_sessions_revoke_input {
+    /* path */
+    struct uuid id;
+};
+
+/* DELETE /users/{id}/mfa: Remove an account's second factor */
+struct user_mfa_remove_input {
     /* path */
     struct uuid id;
 };
@@ -1338,6 +1407,7 @@ extern const struct input_rule order_deliver_input_rule;
 extern const struct input_rule order_cancel_input_rule;
 extern const struct input_rule auth_register_input_rule;
 extern const struct input_rule auth_login_input_rule;
+extern const struct input_rule auth_mfa_input_rule;
 extern const struct input_rule auth_refresh_input_rule;
 extern const struct input_rule auth_logout_input_rule;
 extern const struct input_rule auth_password_change_input_rule;
@@ -1347,6 +1417,16 @@ extern const struct input_rule auth_email_verify_input_rule;
 extern const struct input_rule users_list_input_rule;
 extern const struct input_rule me_get_input_rule;
 extern const struct input_rule me_update_input_rule;
+extern const struct input_rule sessions_list_input_rule;
+extern const struct input_rule sessions_revoke_others_input_rule;
+extern const struct input_rule session_revoke_mine_input_rule;
+extern const struct input_rule me_export_input_rule;
+extern const struct input_rule me_erase_input_rule;
+extern const struct input_rule mfa_get_input_rule;
+extern const struct input_rule mfa_enrol_input_rule;
+extern const struct input_rule mfa_confirm_input_rule;
+extern const struct input_rule mfa_recovery_codes_input_rule;
+extern const struct input_rule mfa_disable_input_rule;
 extern const struct input_rule addresses_list_input_rule;
 extern const struct input_rule address_create_input_rule;
 extern const struct input_rule address_get_input_rule;
@@ -1355,6 +1435,8 @@ extern const struct input_rule address_delete_input_rule;
 extern const struct input_rule user_get_input_rule;
 extern const struct input_rule user_update_input_rule;
 extern const struct input_rule user_delete_input_rule;
+extern const struct input_rule user_sessions_revoke_input_rule;
+extern const struct input_rule user_mfa_remove_input_rule;
 extern const struct input_rule roles_list_input_rule;
 extern const struct input_rule role_create_input_rule;
 extern const struct input_rule role_get_input_rule;

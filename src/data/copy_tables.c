@@ -275,9 +275,8 @@ static const struct copy_column RECOVERY_CODES[] = {
 };
 
 static const struct copy_column LOGIN_CHALLENGES[] = {
-    {"token_hash", DB_BLOB}, {"user_id", DB_UUID},    {"password_hash", DB_TEXT},
-    {"is_cookie", DB_BOOL},  {"cart_id", DB_UUID},    {"attempts", DB_INT},
-    {"created_at", DB_TIME}, {"expires_at", DB_TIME}, {"used_at", DB_TIME},
+    {"token_hash", DB_BLOB}, {"user_id", DB_UUID},    {"is_cookie", DB_BOOL},  {"cart_id", DB_UUID},
+    {"attempts", DB_INT},    {"created_at", DB_TIME}, {"expires_at", DB_TIME}, {"used_at", DB_TIME},
 };
 
 static const struct copy_column PLANS[] = {

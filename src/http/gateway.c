@@ -364,7 +364,11 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
     }
     principal.kind = PRINCIPAL_USER;
     principal.role = standing.role;
-    principal.scopes = standing.scopes;
+    /* Where another provider keeps the accounts the second factor is its business. */
+    principal.must_enrol = gateway->services->config->require_admin_mfa &&
+                           gateway->services->issuer == NULL && standing.scopes != 0 &&
+                           !standing.has_second_factor;
+    principal.scopes = principal.must_enrol ? 0 : standing.scopes;
     request->principal = principal;
     request->access_token = token;
     return GO_ON;
@@ -380,6 +384,9 @@ static enum http_status authorize(struct exchange *x)
         return GO_ON;
     if (principal->kind == PRINCIPAL_ANONYMOUS)
         return answer_unauthenticated(x, false);
+    if (operation->access == ACCESS_STAFF && principal->must_enrol)
+        return problem(&x->response, PROBLEM_MFA_ENROLLMENT_REQUIRED,
+                       "Staff of this shop have a second factor: POST /users/me/mfa");
     if (principal->kind == PRINCIPAL_KEY && operation->scope == SCOPE_NONE)
         return problem(&x->response, PROBLEM_FORBIDDEN, "This is for accounts; a key has none");
     bool needs_scope = operation->access == ACCESS_STAFF || principal->kind == PRINCIPAL_KEY;
@@ -406,6 +413,7 @@ static enum http_status decode_input(struct exchange *x)
     request->origin = x->headers[HEADER_ORIGIN];
     request->host = x->headers[HEADER_HOST];
     request->refresh_cookie = header_cookie(x->headers[HEADER_COOKIE], SLICE("souk_refresh"));
+    request->device_cookie = header_cookie(x->headers[HEADER_COOKIE], SLICE("souk_device"));
     if (request->operation->input == NULL)
         return GO_ON;
     struct raw_input raw = {.path_values = x->route.values,

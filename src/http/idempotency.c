@@ -11,12 +11,13 @@ DB_STATEMENT(IDEMPOTENCY_FIND) = {
 
 /* The primary key lets only one of two racing requests store; a record that is past its time gives way. */
 DB_STATEMENT(IDEMPOTENCY_STORE) = {
-    .sql = "INSERT INTO idempotency_records (scope, body_hash, status, body, order_id, created_at)"
-           " VALUES ($1, $2, $3, $4, $5, $6)"
-           " ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, status = excluded.status,"
-           " body = excluded.body, order_id = excluded.order_id, created_at = excluded.created_at"
-           " WHERE idempotency_records.created_at <= $7",
-    .params = {DB_BLOB, DB_BLOB, DB_INT, DB_TEXT, DB_UUID, DB_TIME, DB_TIME},
+    .sql =
+        "INSERT INTO idempotency_records (scope, body_hash, status, body, order_id, created_at, subject_id)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $8)"
+        " ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, status = excluded.status,"
+        " body = excluded.body, order_id = excluded.order_id, created_at = excluded.created_at, subject_id = excluded.subject_id"
+        " WHERE idempotency_records.created_at <= $7",
+    .params = {DB_BLOB, DB_BLOB, DB_INT, DB_TEXT, DB_UUID, DB_TIME, DB_TIME, DB_UUID},
 };
 
 DB_STATEMENT(IDEMPOTENCY_PURGE) = {
@@ -49,15 +50,26 @@ enum db_result idempotency_find(struct request *request, struct db *db, enum ide
     return DB_DONE;
 }
 
+/* Whose data a stored reply may hold; a record without one (a checkout's, whose order is shown anew) needs
+ * none. */
+static struct db_value subject_of(const struct request *request)
+{
+    bool is_user = principal_is_user(&request->principal);
+    struct uuid subject = uuid_is_nil(request->idempotency.subject) && is_user ? request->principal.user_id
+                                                                               : request->idempotency.subject;
+    return db_if(!uuid_is_nil(subject), db_uuid(subject));
+}
+
 DB_STATEMENT(IDEMPOTENCY_COMPLETE) = {
-    .sql = "UPDATE idempotency_records SET body = $2 WHERE scope = $1",
-    .params = {DB_BLOB, DB_TEXT},
+    .sql = "UPDATE idempotency_records SET body = $2, subject_id = $3 WHERE scope = $1",
+    .params = {DB_BLOB, DB_TEXT, DB_UUID},
 };
 
 enum db_result idempotency_complete(struct request *request, struct db *db, struct slice body)
 {
-    return db_change(db, &IDEMPOTENCY_COMPLETE,
-                     DB_ARGS(db_blob(digest_slice(request->idempotency.scope)), db_text(body)));
+    return db_change(
+        db, &IDEMPOTENCY_COMPLETE,
+        DB_ARGS(db_blob(digest_slice(request->idempotency.scope)), db_text(body), subject_of(request)));
 }
 
 DB_STATEMENT(IDEMPOTENCY_FORGET) = {
@@ -78,7 +90,8 @@ enum db_result idempotency_store(struct request *request, struct db *db,
                              db_blob(digest_slice(request->idempotency.body)), db_int(record->status),
                              db_text(record->body),
                              db_if(!uuid_is_nil(record->order_id), db_uuid(record->order_id)),
-                             db_time(request->now_ms), db_time(request->now_ms - IDEMPOTENCY_KEEP_MS)));
+                             db_time(request->now_ms), db_time(request->now_ms - IDEMPOTENCY_KEEP_MS),
+                             db_if(!slice_is_absent(record->body), subject_of(request))));
 }
 
 enum db_result idempotency_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted)

@@ -14,14 +14,18 @@ struct response;
     X(INVALID_TOKEN, 400, "The token is not valid")                                                          \
     X(UNAUTHENTICATED, 401, "Authentication is required")                                                    \
     X(INVALID_CREDENTIALS, 401, "The credentials are not valid")                                             \
+    X(MFA_REQUIRED, 401, "A code is required")                                                               \
     X(PAYMENT_DECLINED, 402, "The payment was declined")                                                     \
     X(EXTERNAL_IDENTITY, 403, "The identity provider does this")                                             \
     X(FORBIDDEN, 403, "You may not do this")                                                                 \
+    X(MFA_ENROLLMENT_REQUIRED, 403, "Enrol a second factor first")                                           \
     X(NOT_FOUND, 404, "There is nothing here")                                                               \
     X(CATEGORY_NOT_FOUND, 404, "There is no such category")                                                  \
     X(PRODUCT_NOT_FOUND, 404, "There is no such product")                                                    \
     X(VARIANT_NOT_FOUND, 404, "There is no such variant")                                                    \
     X(USER_NOT_FOUND, 404, "There is no such user")                                                          \
+    X(SESSION_NOT_FOUND, 404, "There is no such session")                                                    \
+    X(MFA_NOT_FOUND, 404, "No second factor is enrolled")                                                    \
     X(ROLE_NOT_FOUND, 404, "There is no such role")                                                          \
     X(ADDRESS_NOT_FOUND, 404, "There is no such address")                                                    \
     X(CART_NOT_FOUND, 404, "There is no such cart")                                                          \
@@ -40,6 +44,7 @@ struct response;
     X(CATEGORY_CYCLE, 409, "A category cannot stand below itself")                                           \
     X(LAST_VARIANT, 409, "A product keeps at least one variant")                                             \
     X(LAST_ADMIN, 409, "The last administrator cannot be removed")                                           \
+    X(MFA_ENABLED, 409, "The second factor is enabled")                                                      \
     X(ROLE_EXISTS, 409, "The name is taken by another role")                                                 \
     X(ROLE_IN_USE, 409, "Accounts have this role")                                                           \
     X(ROLE_BUILT_IN, 409, "The role came with souk")                                                         \

@@ -13,6 +13,7 @@ struct idempotency {
     bool is_present;           /* the request carried a valid Idempotency-Key that the operation takes */
     uint8_t scope[SHA256_LEN]; /* principal, operation, path and key */
     uint8_t body[SHA256_LEN];  /* what the key was first used for */
+    struct uuid subject; /* of users: whose personal data the reply holds, when it is not the caller's own */
 };
 
 struct request {
@@ -33,5 +34,6 @@ struct request {
     struct slice origin; /* the Origin header, absent without */
     struct slice host;
     struct slice refresh_cookie; /* cookie souk_refresh, absent without */
+    struct slice device_cookie;  /* cookie souk_device, absent without */
     bool is_loopback;            /* the connection comes from this machine */
 };

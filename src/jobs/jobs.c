@@ -87,6 +87,8 @@ static struct job JOBS[] = {
     JOB("sweep_outbox", sweep_outbox, true),
     JOB("sweep_signing_keys", sweep_signing_keys, true),
     JOB("sweep_audit_log", sweep_audit_log, true),
+    JOB("sweep_attempts", sweep_attempts, true),
+    JOB("sweep_login_challenges", sweep_login_challenges, true),
 };
 
 /* ---- the thread ---- */

@@ -8,6 +8,8 @@
 #include "jobs/outbox_delivery.h"
 #include "shop/accounts.h"
 #include "shop/cart.h"
+#include "shop/login_guard.h"
+#include "shop/mfa.h"
 #include "shop/settings.h"
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -71,6 +73,16 @@ enum db_result sweep_audit_log(struct step *step)
     enum db_result result = sweep_run(&aged, audit_purge);
     step->has_more = aged.has_more;
     return result;
+}
+
+enum db_result sweep_attempts(struct step *step)
+{
+    return sweep_run(step, attempts_purge);
+}
+
+enum db_result sweep_login_challenges(struct step *step)
+{
+    return sweep_run(step, mfa_purge);
 }
 
 /* Carts have no index on their age (every change of a cart would write it): they are walked through in the

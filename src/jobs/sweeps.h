@@ -14,3 +14,5 @@ enum db_result sweep_account_tokens(struct step *step);
 enum db_result sweep_outbox(struct step *step);
 enum db_result sweep_signing_keys(struct step *step);
 enum db_result sweep_audit_log(struct step *step);
+enum db_result sweep_attempts(struct step *step);
+enum db_result sweep_login_challenges(struct step *step);

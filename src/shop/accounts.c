@@ -12,9 +12,9 @@
 #include "shop/accounts_external.h"
 #include "shop/accounts_session.h"
 #include "shop/cart.h"
+#include "shop/login_guard.h"
+#include "shop/mfa.h"
 #include "shop/users.h"
-
-#define CONFLICT_TRIES 3 /* a cart that somebody else changes at the same moment */
 
 static struct metric LOGINS_GOOD =
     METRIC("souk_logins_total", "Log-ins with a password", "result=\"good\"", METRIC_COUNTER);
@@ -30,22 +30,22 @@ struct entrance {
     struct request *request;
     struct slice email;
     struct slice first_name, last_name; /* of a new account */
-    bool has_cart;
-    struct uuid guest_cart_id;
-    struct uuid user_id;
+    struct account_entry entry;
     struct slice verified_hash; /* of a log-in: what the password was held against */
     struct slice hash;          /* what is to be stored */
     bool is_refused;            /* the address is taken, or the password changed meanwhile */
-    struct session_answer answer;
+    bool wants_code;            /* the account has a second factor */
+    struct login_guard guard;
+    struct mfa_challenge challenge;
 };
 
-static enum db_result cart_take_along(struct db *db, struct entrance *entrance)
+static enum db_result cart_take_along(struct db *db, struct request *request, struct account_entry *entry)
 {
-    entrance->answer.cart_id = (struct uuid){{0}};
-    if (!entrance->has_cart)
+    entry->answer.cart_id = (struct uuid){{0}};
+    if (!entry->has_cart)
         return DB_DONE;
-    return cart_adopt(db, entrance->request->arena, entrance->guest_cart_id, entrance->user_id,
-                      entrance->request->now_ms, &entrance->answer.cart_id);
+    return cart_adopt(db, request->arena, entry->guest_cart_id, entry->user_id, request->now_ms,
+                      &entry->answer.cart_id);
 }
 
 static enum db_result session_begin(struct db *db, struct request *request, struct uuid user_id,
@@ -53,14 +53,25 @@ static enum db_result session_begin(struct db *db, struct request *request, stru
 {
     enum db_result result = session_open(db, request->arena, user_id, answer->is_cookie, request->now_ms,
                                          request->services->config->refresh_token_seconds, &answer->grant);
-    return result == DB_DONE ? session_answer_read(request, db, answer) : result;
+    if (result == DB_DONE)
+        result = session_describe(db, answer->grant.session_id, request->address, request->user_agent);
+    if (result == DB_DONE)
+        result = session_answer_read(request, db, answer);
+    answer->is_new_device = true;
+    return result;
+}
+
+enum db_result account_enter(struct db *db, struct request *request, struct account_entry *entry)
+{
+    enum db_result result = cart_take_along(db, request, entry);
+    return result == DB_DONE ? session_begin(db, request, entry->user_id, &entry->answer) : result;
 }
 
 /* Runs the transaction, again when only a cart was in the way. */
 static enum db_result entrance_commit(struct entrance *entrance, db_closure closure)
 {
     enum db_result result = DB_CONFLICT;
-    for (int i = 0; i < CONFLICT_TRIES && result == DB_CONFLICT; i++) {
+    for (int i = 0; i < ACCOUNT_ENTER_TRIES && result == DB_CONFLICT; i++) {
         entrance->is_refused = false;
         result = db_transaction(entrance->request->db, closure, entrance);
         if (entrance->is_refused)
@@ -98,17 +109,13 @@ static enum db_result register_commit(struct db *db, void *arg)
         .last_name = entrance->last_name,
         .role = ROLE_CUSTOMER, /* nobody gives themselves another */
     };
-    enum db_result result = user_insert(db, request->arena, &user, request->now_ms, &entrance->user_id);
+    enum db_result result = user_insert(db, request->arena, &user, request->now_ms, &entrance->entry.user_id);
     entrance->is_refused = result == DB_CONFLICT;
     if (result == DB_DONE)
-        result = registered_message(request, db, entrance->user_id);
+        result = registered_message(request, db, entrance->entry.user_id);
     if (result == DB_DONE)
-        result = account_token_send(request, db, entrance->user_id, ACCOUNT_VERIFY_EMAIL);
-    if (result == DB_DONE)
-        result = cart_take_along(db, entrance);
-    if (result == DB_DONE)
-        result = session_begin(db, request, entrance->user_id, &entrance->answer);
-    return result;
+        result = account_token_send(request, db, entrance->entry.user_id, ACCOUNT_VERIFY_EMAIL);
+    return result == DB_DONE ? account_enter(db, request, &entrance->entry) : result;
 }
 
 enum http_status auth_register(struct request *request, struct response *response)
@@ -122,10 +129,10 @@ enum http_status auth_register(struct request *request, struct response *respons
         .email = input->email,
         .first_name = input->first_name,
         .last_name = input->last_name,
-        .has_cart = input->has_cart_id,
-        .guest_cart_id = input->cart_id,
+        .entry.has_cart = input->has_cart_id,
+        .entry.guest_cart_id = input->cart_id,
         .hash = password_hash(request->arena, input->password),
-        .answer.is_cookie = input->session == SESSION_MODE_COOKIE,
+        .entry.answer.is_cookie = input->session == SESSION_MODE_COOKIE,
     };
     if (slice_is_absent(entrance->hash))
         return refuse_without_memory(response);
@@ -136,8 +143,8 @@ enum http_status auth_register(struct request *request, struct response *respons
     if (result != DB_DONE)
         return problem_database(response, result);
     response_count(response, &REGISTRATIONS, 1);
-    response_location(response, "/users/", entrance->user_id);
-    return session_answer_write(request, response, &entrance->answer, HTTP_STATUS_CREATED);
+    response_location(response, "/users/", entrance->entry.user_id);
+    return session_answer_write(request, response, &entrance->entry.answer, HTTP_STATUS_CREATED);
 }
 
 /* ---- POST /auth/login ---- */
@@ -174,26 +181,61 @@ DB_STATEMENT(LOGIN_RECORD) = {
     .params = {DB_UUID, DB_TEXT, DB_TEXT, DB_TIME},
 };
 
+DB_STATEMENT(WANTS_CODE) = {
+    .sql = "SELECT COUNT(*) FROM users WHERE id = $1 AND second_factor_at IS NOT NULL",
+    .params = {DB_UUID},
+    .columns = {DB_INT},
+};
+
 static enum db_result login_commit(struct db *db, void *arg)
 {
+    int64_t wants_code = 0;
     struct entrance *entrance = arg;
     struct request *request = entrance->request;
-    enum db_result result = db_change(db, &LOGIN_RECORD,
-                                      DB_ARGS(db_uuid(entrance->user_id), db_text(entrance->verified_hash),
-                                              db_text(entrance->hash), db_time(request->now_ms)));
+    enum db_result result =
+        db_change(db, &LOGIN_RECORD,
+                  DB_ARGS(db_uuid(entrance->entry.user_id), db_text(entrance->verified_hash),
+                          db_text(entrance->hash), db_time(request->now_ms)));
     entrance->is_refused = result == DB_CONFLICT;
     if (result == DB_DONE)
-        result = cart_take_along(db, entrance);
+        result = login_guard_passed(db, &entrance->guard);
     if (result == DB_DONE)
-        result = session_begin(db, request, entrance->user_id, &entrance->answer);
-    return result;
+        result = db_one_int(db, &WANTS_CODE, DB_ARGS(db_uuid(entrance->entry.user_id)), &wants_code) == DB_ROW
+                     ? DB_DONE
+                     : DB_ERROR;
+    entrance->wants_code = wants_code > 0;
+    if (result != DB_DONE)
+        return result;
+    return entrance->wants_code ? mfa_challenge_make(request, db, &entrance->challenge)
+                                : account_enter(db, request, &entrance->entry);
 }
 
-static enum http_status refuse_credentials(struct response *response)
+/* The same after the same time whatever was wrong; a failure is counted. */
+static enum http_status refuse_credentials(struct request *request, struct response *response,
+                                           struct login_guard *guard)
 {
+    if (login_guard_failed(request, guard) != DB_DONE)
+        return problem_database(response, DB_ERROR);
     enum http_status status = problem(response, PROBLEM_INVALID_CREDENTIALS,
                                       "There is no account with this address and password that can be used");
     response_count(response, &LOGINS_REFUSED, 1);
+    return status;
+}
+
+/* The commit of a log-in whose password was right, and its answer. */
+static enum http_status login_finish(struct entrance *entrance, struct response *response)
+{
+    struct request *request = entrance->request;
+    enum db_result result = entrance_commit(entrance, login_commit);
+    if (entrance->is_refused)
+        return refuse_credentials(request, response, &entrance->guard);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (entrance->wants_code)
+        return mfa_challenge_answer(response, &entrance->challenge);
+    enum http_status status =
+        session_answer_write(request, response, &entrance->entry.answer, HTTP_STATUS_OK);
+    response_count(response, &LOGINS_GOOD, 1);
     return status;
 }
 
@@ -203,31 +245,37 @@ enum http_status auth_login(struct request *request, struct response *response)
         return external_login(request, response);
     const struct auth_login_input *input = request->input;
     struct entrance *entrance = ARENA_NEW(request->arena, struct entrance);
+    int64_t wait_ms = 0;
     *entrance = (struct entrance){
         .request = request,
-        .has_cart = input->has_cart_id,
-        .guest_cart_id = input->cart_id,
-        .answer.is_cookie = input->session == SESSION_MODE_COOKIE,
+        .entry.has_cart = input->has_cart_id,
+        .entry.guest_cart_id = input->cart_id,
+        .entry.answer.is_cookie = input->session == SESSION_MODE_COOKIE,
     };
-    enum db_result result =
-        password_find(request, input->email, &entrance->user_id, &entrance->verified_hash);
+    struct slice device = input->has_device_token ? input->device_token : request->device_cookie;
+    enum db_result result = login_guard_open(request, email_fold(request->arena, input->email), device,
+                                             &entrance->guard, &wait_ms);
+    if (result == DB_DONE && wait_ms > 0)
+        return refuse_attempts(response, wait_ms);
+    if (result == DB_DONE)
+        result = password_find(request, input->email, &entrance->entry.user_id, &entrance->verified_hash);
     if (result != DB_DONE)
         return problem_database(response, result);
     if (!password_verify(entrance->verified_hash, input->password))
-        return refuse_credentials(response);
+        return refuse_credentials(request, response, &entrance->guard);
     entrance->hash = entrance->verified_hash;
     if (password_needs_rehash(entrance->verified_hash)) {
         struct slice better = password_hash(request->arena, input->password);
         if (!slice_is_absent(better)) /* else at another log-in */
             entrance->hash = better;
     }
-    result = entrance_commit(entrance, login_commit);
-    if (entrance->is_refused)
-        return refuse_credentials(response);
-    if (result != DB_DONE)
-        return problem_database(response, result);
-    response_count(response, &LOGINS_GOOD, 1);
-    return session_answer_write(request, response, &entrance->answer, HTTP_STATUS_OK);
+    entrance->challenge = (struct mfa_challenge){
+        .user_id = entrance->entry.user_id,
+        .is_cookie = entrance->entry.answer.is_cookie,
+        .has_cart = entrance->entry.has_cart,
+        .cart_id = entrance->entry.guest_cart_id,
+    };
+    return login_finish(entrance, response);
 }
 
 /* ---- POST /auth/refresh ---- */
@@ -352,6 +400,8 @@ struct password_change {
 static enum db_result access_end(struct db *db, struct uuid user_id, int64_t now_ms)
 {
     enum db_result result = sessions_revoke_of_user(db, user_id, (struct uuid){{0}}, now_ms);
+    if (result == DB_DONE)
+        result = mfa_challenges_end(db, user_id);
     return result == DB_DONE ? account_tokens_end(db, user_id, ACCOUNT_RESET_PASSWORD, now_ms) : result;
 }
 
@@ -419,14 +469,19 @@ enum http_status auth_password_forgot(struct request *request, struct response *
     struct db_rows *rows =
         db_query(request->db, &ACTIVE_BY_EMAIL, DB_ARGS(db_text(email_fold(request->arena, input->email))));
     enum db_result result = db_next(rows);
-    bool is_known = result == DB_ROW;
+    bool is_known = result == DB_ROW, is_within = false;
     if (is_known) {
         user_id = db_get_uuid(rows, 0);
         db_close(rows);
     } else if (result != DB_DONE) {
         return problem_database(response, result);
     }
-    if (is_known)
+    /* Whoever asks again and again fills nobody's mailbox, and learns nothing by it. */
+    result = attempt_count(request, request->db, ATTEMPT_MAIL, email_fold(request->arena, input->email),
+                           &is_within);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    if (is_known && is_within)
         result = account_token_send(request, request->db, user_id, ACCOUNT_RESET_PASSWORD);
     else
         result = account_token_feign(request, request->db, ACCOUNT_RESET_PASSWORD);
@@ -444,6 +499,24 @@ struct password_reset {
     struct slice hash;
 };
 
+DB_STATEMENT(EMAIL_OF) = {
+    .sql = "SELECT email_folded FROM users WHERE id = $1",
+    .params = {DB_UUID},
+    .columns = {DB_TEXT},
+};
+
+/* Whoever reads the account's mail is its owner: what others guessed keeps them out no longer. */
+static enum db_result attempts_forget(struct request *request, struct db *db, struct uuid user_id)
+{
+    struct db_rows *rows = db_query(db, &EMAIL_OF, DB_ARGS(db_uuid(user_id)));
+    enum db_result result = db_next(rows);
+    if (result != DB_ROW)
+        return result;
+    struct slice email_folded = db_copy_text(rows, 0, request->arena);
+    db_close(rows);
+    return login_guard_forget(request, db, email_folded);
+}
+
 static enum db_result password_reset_commit(struct db *db, void *arg)
 {
     const struct password_reset *reset = arg;
@@ -454,7 +527,7 @@ static enum db_result password_reset_commit(struct db *db, void *arg)
         result = db_change(db, &PASSWORD_RESET, DB_ARGS(db_uuid(user_id), db_text(reset->hash)));
     if (result == DB_DONE)
         result = access_end(db, user_id, now_ms);
-    return result;
+    return result == DB_DONE ? attempts_forget(reset->request, db, user_id) : result;
 }
 
 static enum http_status refuse_token(struct response *response)

@@ -3,6 +3,28 @@
 #pragma once
 
 #include "http/request.h"
+#include "shop/accounts_session.h"
+
+/* Somebody enters their account: a session begins, the guest's cart comes along. */
+struct account_entry {
+    struct uuid user_id;
+    bool has_cart;
+    struct uuid guest_cart_id;
+    struct session_answer answer; /* `is_cookie` is given, the rest filled */
+};
+
+#define ACCOUNT_ENTER_TRIES 3 /* a cart that somebody else changes at the same moment */
+
+/* Inside a transaction, which may run again. DB_DONE, DB_CONFLICT (try again) or DB_ERROR. */
+enum db_result account_enter(struct db *db, struct request *request, struct account_entry *entry);
+
+/* The password of the caller, asked again before something grave; on the password pool. 0 with the account's
+ * address of mail, or the refusal. Wrong ones are counted. Defined in mfa.c. */
+enum http_status account_password_check(struct request *request, struct response *response,
+                                        struct slice password, struct slice *email);
+
+/* Refuses a wrong code of the caller's second factor, and counts it. Defined in mfa.c. */
+enum http_status account_code_refuse(struct request *request, struct response *response);
 
 enum account_token_purpose {
     ACCOUNT_VERIFY_EMAIL,  /* 48 hours; topic user.verify_email */

@@ -3,6 +3,7 @@
 
 #include "auth/token.h"
 #include "base/origin.h"
+#include "shop/login_guard.h"
 #include "shop/users.h"
 
 /* ---- where a request comes from ---- */
@@ -49,21 +50,40 @@ enum http_status refuse_foreign_origin(const struct request *request, struct res
 
 /* ---- the cookie ---- */
 
-static void cookie_set(const struct request *request, struct response *response, struct slice value,
-                       int64_t seconds)
+#define DEVICE_COOKIE_SECONDS (INT64_C(365) * 24 * 3600)
+
+static void cookie_set(const struct request *request, struct response *response, const char *name,
+                       struct slice value, int64_t seconds)
 {
     response_header(response, "Set-Cookie",
                     arena_format(request->arena,
-                                 "souk_refresh=%.*s; Path=/auth; Max-Age=%lld; HttpOnly; SameSite=Strict%s",
+                                 "%s=%.*s; Path=/auth; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name,
                                  SLICE_ARG(value), (long long)seconds, is_secure(request) ? "; Secure" : ""));
 }
 
 void refresh_cookie_clear(const struct request *request, struct response *response)
 {
-    cookie_set(request, response, SLICE(""), 0);
+    cookie_set(request, response, "souk_refresh", SLICE(""), 0);
 }
 
 /* ---- the answer ---- */
+
+DB_STATEMENT(EMAIL_READ) = {
+    .sql = "SELECT email_folded FROM users WHERE id = $1",
+    .params = {DB_UUID},
+    .columns = {DB_TEXT},
+};
+
+static enum db_result email_read(struct request *request, struct db *db, struct session_answer *answer)
+{
+    struct db_rows *rows = db_query(db, &EMAIL_READ, DB_ARGS(db_uuid(answer->grant.user_id)));
+    enum db_result result = db_next(rows);
+    if (result == DB_ROW) {
+        answer->email_folded = db_copy_text(rows, 0, request->arena);
+        db_close(rows);
+    }
+    return result;
+}
 
 enum db_result session_answer_read(struct request *request, struct db *db, struct session_answer *answer)
 {
@@ -74,6 +94,8 @@ enum db_result session_answer_read(struct request *request, struct db *db, struc
     struct session_standing standing;
     enum db_result result = session_check(db, answer->grant.session_id, request->now_ms, &standing);
     answer->role = standing.role;
+    if (result == DB_ROW)
+        result = email_read(request, db, answer);
     if (result == DB_ROW)
         result = user_write(&json, db, answer->grant.user_id, NULL);
     if (result != DB_ROW)
@@ -110,9 +132,14 @@ enum http_status session_answer_write(struct request *request, struct response *
         json_field_null(json, "cartId");
     else
         json_field_uuid(json, "cartId", answer->cart_id);
+    struct slice device =
+        answer->is_new_device ? device_token_make(request, answer->email_folded) : SLICE_ABSENT;
+    json_field_string(json, "deviceToken", answer->is_cookie ? SLICE_ABSENT : device);
     json_object_end(json);
     if (answer->is_cookie)
-        cookie_set(request, response, answer->grant.refresh_token,
+        cookie_set(request, response, "souk_refresh", answer->grant.refresh_token,
                    (answer->grant.expires_at_ms - request->now_ms) / 1000);
+    if (answer->is_cookie && answer->is_new_device)
+        cookie_set(request, response, "souk_device", device, DEVICE_COOKIE_SECONDS);
     return status;
 }

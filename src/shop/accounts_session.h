@@ -18,6 +18,8 @@ struct session_answer {
     struct uuid cart_id;        /* nil: no cart was merged */
     struct slice access_token;  /* of another issuer; absent: one of ours is signed */
     int64_t expires_in_seconds; /* of that one */
+    struct slice email_folded;  /* read with the user */
+    bool is_new_device;         /* logged in now: the client is given a device token */
 };
 
 /* Reads role and user of the session just granted, in its transaction. DB_DONE, DB_CONFLICT when the account

@@ -33,6 +33,7 @@ static enum http_status not_found(struct response *response)
 static enum http_status order_answer(struct request *request, struct response *response,
                                      const struct order *order, enum http_status status)
 {
+    request->idempotency.subject = order->user_id; /* nil: a guest's */
     enum db_result result = order_write(
         &response->json, request->db, order,
         principal_has(&request->principal, SCOPE_ORDERS_READ) ? ORDER_VIEW_STAFF : ORDER_VIEW_CUSTOMER);

@@ -170,6 +170,10 @@ enum db_result role_find(struct db *db, struct slice name, struct role_grant *gr
 enum http_status refuse_former_staff(struct request *request, struct response *response, enum scope scope)
 {
     struct session_standing standing;
+    if (!principal_is_user(&request->principal)) /* a key has no session; what it may do was read with it */
+        return principal_has(&request->principal, scope)
+                   ? (enum http_status)0
+                   : problem(response, PROBLEM_FORBIDDEN, "This key does not allow this");
     enum db_result result =
         session_check(request->db, request->principal.session_id, request->now_ms, &standing);
     if (result == DB_DONE)

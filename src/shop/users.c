@@ -9,6 +9,9 @@
 #include "contract/handlers.h"
 #include "http/audit.h"
 #include "http/page.h"
+#include "shop/erasure.h"
+#include "shop/identities.h"
+#include "shop/mfa.h"
 #include "shop/names.h"
 #include "shop/roles.h"
 
@@ -529,38 +532,36 @@ enum http_status user_update(struct request *request, struct response *response)
                    user_answer(request, response, account.id));
 }
 
-/* Nothing personal stays; the orders have their own copy of what the books need. */
-DB_STATEMENT(USER_DELETE) = {
-    .sql = "UPDATE users SET deleted_at = $3, updated_at = $3, version = version + 1, email = '',"
-           " email_folded = '', password_hash = NULL, first_name = '', last_name = '', name_sort = '',"
-           " phone = NULL, preferences = '{}' WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
-    .params = {DB_UUID, DB_INT, DB_TIME},
-};
+enum http_status user_sessions_revoke(struct request *request, struct response *response)
+{
+    const struct user_sessions_revoke_input *input = request->input;
+    struct account account;
+    enum http_status refusal = account_for_change(request, response, input->id, &account);
+    if (refusal != 0)
+        return refusal;
+    enum db_result result = access_end(request, response, account.id);
+    if (result == DB_DONE)
+        result = identity_end_tokens(request->db, account.id, request->now_ms);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return audited(request, response, AUDIT_USER, account.id, SLICE_ABSENT, HTTP_STATUS_NO_CONTENT);
+}
 
-DB_STATEMENT(USER_ADDRESSES_DELETE) = {
-    .sql = "DELETE FROM addresses WHERE user_id = $1",
-    .params = {DB_UUID},
-};
-
-DB_STATEMENT(USER_TOKENS_DELETE) = {
-    .sql = "DELETE FROM account_tokens WHERE user_id = $1",
-    .params = {DB_UUID},
-};
-
-/* The one that takes lines. One whose payment is being asked for ends as that payment decides. */
-DB_STATEMENT(USER_CART_LINES_DELETE) = {
-    .sql = "DELETE FROM cart_lines WHERE cart_id IN"
-           " (SELECT id FROM carts WHERE user_id = $1 AND user_id IS NOT NULL AND status = 'active')",
-    .sql_postgres = "DELETE FROM cart_lines WHERE cart_id IN"
-                    " (SELECT id FROM carts WHERE open_user_id = $1 AND status = 'active')",
-    .params = {DB_UUID},
-};
-
-DB_STATEMENT(USER_CART_DELETE) = {
-    .sql = "DELETE FROM carts WHERE user_id = $1 AND user_id IS NOT NULL AND status = 'active'",
-    .sql_postgres = "DELETE FROM carts WHERE open_user_id = $1 AND status = 'active'",
-    .params = {DB_UUID},
-};
+/* For those who lost both the device and the recovery codes. */
+enum http_status user_mfa_remove(struct request *request, struct response *response)
+{
+    const struct user_mfa_remove_input *input = request->input;
+    struct account account;
+    enum http_status refusal = account_for_change(request, response, input->id, &account);
+    if (refusal != 0)
+        return refusal;
+    enum db_result result = mfa_remove(request->db, account.id);
+    if (result == DB_DONE)
+        result = access_end(request, response, account.id);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    return audited(request, response, AUDIT_USER, account.id, SLICE_ABSENT, HTTP_STATUS_NO_CONTENT);
+}
 
 enum http_status user_delete(struct request *request, struct response *response)
 {
@@ -571,20 +572,7 @@ enum http_status user_delete(struct request *request, struct response *response)
         refusal = refuse_last_admin(request, response, &account);
     if (refusal != 0)
         return refusal;
-    struct db *db = request->db;
-    struct db_value id = db_uuid(account.id);
-    enum db_result result =
-        db_change(db, &USER_DELETE, DB_ARGS(id, db_int(account.version), db_time(request->now_ms)));
-    if (result == DB_DONE)
-        result = access_end(request, response, account.id);
-    if (result == DB_DONE)
-        result = db_run(db, &USER_ADDRESSES_DELETE, DB_ARGS(id));
-    if (result == DB_DONE)
-        result = db_run(db, &USER_TOKENS_DELETE, DB_ARGS(id));
-    if (result == DB_DONE)
-        result = db_run(db, &USER_CART_LINES_DELETE, DB_ARGS(id));
-    if (result == DB_DONE)
-        result = db_run(db, &USER_CART_DELETE, DB_ARGS(id));
+    enum db_result result = account_erase(request, response, request->db, account.id, account.version);
     if (result != DB_DONE)
         return problem_database(response, result);
     return audited(request, response, AUDIT_USER, account.id, SLICE_ABSENT, HTTP_STATUS_NO_CONTENT);

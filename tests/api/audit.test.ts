@@ -79,6 +79,14 @@ const CHANGES: Record<string, Change> = {
         const { id } = await shop.register();
         return () => admin.delete(`/users/${id}`);
     } },
+    userSessionsRevoke: { kind: "user", has: [], prepare: async () => {
+        const { id } = await shop.register();
+        return () => admin.delete(`/users/${id}/sessions`);
+    } },
+    userMfaRemove: { kind: "user", has: [], prepare: async () => {
+        const { id } = await shop.register();
+        return () => admin.delete(`/users/${id}/mfa`);
+    } },
     roleCreate: { kind: "role", has: ["after"], prepare: async () => () => admin.post("/roles", { name: unique("r-"), scopes: ["orders:read"] }) },
     roleUpdate: { kind: "role", has: ["before", "after"], prepare: async () => {
         const { name } = await newRole();

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { ok, type Client, type Json, type Reply } from "../support/client.ts";
 import { document, operations, resolve, type Operation, type Schema } from "../support/contract.ts";
-import { PASSWORD, Shop, address, checkoutBody, newId, unique, usd, type Account } from "../support/shop.ts";
+import { PASSWORD, Shop, address, checkoutBody, logIn, newId, unique, usd, type Account } from "../support/shop.ts";
 
 // What stands in everything that is the owner's: wherever else it turns up, it leaked.
 const MARK = `zq${randomBytes(8).toString("hex")}`;
@@ -23,7 +23,7 @@ const only: Record<string, Account> = {};
 // ---- whose ids there are: the path up to the parameter, a query's parameter or a body's field
 
 /** What belongs to a customer: nobody else may read or change it, staff of the right scope apart. */
-const OWNED = ["/cart/{id}", "/cart/{id}/items/{itemId}", "/checkout/{id}", "/orders/{id}", "/users/me/addresses/{addressId}", "/users/{id}", "cartId", "userId", "actorId", "resourceId"];
+const OWNED = ["/cart/{id}", "/cart/{id}/items/{itemId}", "/checkout/{id}", "/orders/{id}", "/users/me/addresses/{addressId}", "/users/me/sessions/{sessionId}", "/users/{id}", "cartId", "userId", "actorId", "resourceId"];
 /** Everybody's, and the shop's own. */
 const SHARED = ["/categories/{id}", "/products/{id}", "/products/{id}/variants/{variantId}", "/roles/{name}", "/docs/{file}", "/media/{name}",
     "/plans/{id}", "/api-keys/{id}", "planId", "parentId", "categoryId", "productId", "variantId", "variants[].id"];
@@ -32,9 +32,10 @@ async function idsOf(account: Account, product: Json, mark: string): Promise<Rec
     const order = await shop.order(account.client, product, 1, { shippingAddress: address({ address1: mark }), customerNotes: mark });
     const saved = ok(await account.client.post("/users/me/addresses", address({ lastName: mark })), 201);
     const cart = await shop.cartOf(account.client, { productId: product.id, quantity: 1 });
+    const [session] = ok(await (await logIn(shop.guest, account.email)).client.get("/users/me/sessions"));
     return {
         "/cart/{id}": cart.id, "/cart/{id}/items/{itemId}": cart.items[0].id, "/checkout/{id}": cart.id, "/orders/{id}": order.id,
-        "/users/me/addresses/{addressId}": saved.id, "/users/{id}": account.id, cartId: cart.id, userId: account.id, actorId: account.id, resourceId: order.id,
+        "/users/me/addresses/{addressId}": saved.id, "/users/me/sessions/{sessionId}": session.id, "/users/{id}": account.id, cartId: cart.id, userId: account.id, actorId: account.id, resourceId: order.id,
     };
 }
 

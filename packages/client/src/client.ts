@@ -38,6 +38,16 @@ import type {
     Session,
     RegisterInput,
     LoginInput,
+    MfaInput,
+    MfaCodeInput,
+    MeEraseInput,
+    Export,
+    MfaEnrolInput,
+    MfaDisableInput,
+    Mfa,
+    MfaEnrolment,
+    RecoveryCodes,
+    SessionInfo,
     RefreshInput,
     PasswordChangeInput,
     PasswordForgotInput,
@@ -447,6 +457,10 @@ export type AuthLoginReply = {
     data: Session;
 };
 
+export type AuthMfaReply = {
+    data: Session;
+};
+
 export type AuthRefreshReply = {
     data: Session;
 };
@@ -505,6 +519,51 @@ export interface MeGetParameters {
 export type MeUpdateReply = {
     data: User;
 };
+
+export type SessionsListReply = {
+    data: SessionInfo[];
+    pagination: Pagination;
+};
+
+export interface SessionsListParameters {
+    /** How many to answer at most. */
+    limit?: number | undefined;
+    /** The `nextCursor` of the page before. It is opaque, signed, and holds for the same filters and sort only. */
+    cursor?: string | undefined;
+}
+
+export type SessionsRevokeOthersReply = object;
+
+export type SessionRevokeMineReply = object;
+
+export interface SessionRevokeMineParameters {
+    /** The session. */
+    sessionId: string;
+}
+
+export type MeExportReply = {
+    data: Export;
+};
+
+export type MeEraseReply = object;
+
+export type MfaGetReply = {
+    data: Mfa;
+};
+
+export type MfaEnrolReply = {
+    data: MfaEnrolment;
+};
+
+export type MfaConfirmReply = {
+    data: RecoveryCodes;
+};
+
+export type MfaRecoveryCodesReply = {
+    data: RecoveryCodes;
+};
+
+export type MfaDisableReply = object;
 
 export type AddressesListReply = {
     data: SavedAddress[];
@@ -573,6 +632,20 @@ export interface UserUpdateParameters {
 export type UserDeleteReply = object;
 
 export interface UserDeleteParameters {
+    /** The account. */
+    id: string;
+}
+
+export type UserSessionsRevokeReply = object;
+
+export interface UserSessionsRevokeParameters {
+    /** The account. */
+    id: string;
+}
+
+export type UserMfaRemoveReply = object;
+
+export interface UserMfaRemoveParameters {
     /** The account. */
     id: string;
 }
@@ -1128,6 +1201,16 @@ export class SoukClient {
     }
 
     /**
+     * Log in, second step.
+     *
+     * Answers the challenge of a log-in with a code of the authenticator or a recovery code. A challenge is good for five minutes, once,
+     * and for five wrong codes.
+     */
+    authMfa(body: MfaInput, options?: CallOptions): Promise<Reply<AuthMfaReply>> {
+        return this.transport.call({ method: "POST", path: "/auth/mfa", body, options });
+    }
+
+    /**
      * Renew the access token.
      *
      * Takes the refresh token from the body, or from the cookie, and answers a fresh pair; the old one is used up. Using it once more ends the
@@ -1213,6 +1296,99 @@ export class SoukClient {
     }
 
     /**
+     * List my sessions.
+     *
+     * Where the account is logged in, newest first.
+     */
+    sessionsList(parameters: SessionsListParameters = {}, options?: CallOptions): Promise<Reply<SessionsListReply>> {
+        return this.transport.call({ method: "GET", path: "/users/me/sessions", query: { limit: parameters.limit, cursor: parameters.cursor }, options });
+    }
+
+    /**
+     * Log out everywhere else.
+     *
+     * Ends every session of the account but the one that asks, at once.
+     */
+    sessionsRevokeOthers(options?: CallOptions): Promise<Reply<SessionsRevokeOthersReply>> {
+        return this.transport.call({ method: "DELETE", path: "/users/me/sessions", options });
+    }
+
+    /**
+     * End one of my sessions.
+     *
+     * Its tokens are good no more, at once and on every server.
+     */
+    sessionRevokeMine(parameters: SessionRevokeMineParameters, options?: CallOptions): Promise<Reply<SessionRevokeMineReply>> {
+        return this.transport.call({ method: "DELETE", path: "/users/me/sessions/{sessionId}", pathValues: { sessionId: parameters.sessionId }, options });
+    }
+
+    /**
+     * Export my data.
+     *
+     * Everything that the shop keeps of the account, as JSON (GDPR, articles 15 and 20).
+     */
+    meExport(options?: CallOptions): Promise<Reply<MeExportReply>> {
+        return this.transport.call({ method: "GET", path: "/users/me/export", options });
+    }
+
+    /**
+     * Erase my account.
+     *
+     * Erases the account with all that is personal: name, addresses, sessions, carts, second factor (GDPR, article 17). Its orders stay in the
+     * books without name, address, e-mail and notes. Takes the password, and a code where the account has a second factor. For good.
+     */
+    meErase(body: MeEraseInput, options?: CallOptions): Promise<Reply<MeEraseReply>> {
+        return this.transport.call({ method: "POST", path: "/users/me/erase", body, options });
+    }
+
+    /**
+     * Read my second factor.
+     *
+     * Whether log-ins ask for a code, and how many recovery codes are left.
+     */
+    mfaGet(options?: CallOptions): Promise<Reply<MfaGetReply>> {
+        return this.transport.call({ method: "GET", path: "/users/me/mfa", options });
+    }
+
+    /**
+     * Enrol an authenticator.
+     *
+     * Answers the secret of time-based one-time passwords (RFC 6238: SHA-1, six digits, 30 seconds), once. Log-ins ask for a code only after
+     * `POST /users/me/mfa/confirm`.
+     */
+    mfaEnrol(body: MfaEnrolInput, options?: CallOptions): Promise<Reply<MfaEnrolReply>> {
+        return this.transport.call({ method: "POST", path: "/users/me/mfa", body, options });
+    }
+
+    /**
+     * Confirm the authenticator.
+     *
+     * Shows by a code that the authenticator works. From then on log-ins ask for one; every other session of the account ends. Answers ten
+     * recovery codes, once.
+     */
+    mfaConfirm(body: MfaCodeInput, options?: CallOptions): Promise<Reply<MfaConfirmReply>> {
+        return this.transport.call({ method: "POST", path: "/users/me/mfa/confirm", body, options });
+    }
+
+    /**
+     * Make new recovery codes.
+     *
+     * Ten new ones, shown once; all before are good no more.
+     */
+    mfaRecoveryCodes(body: MfaCodeInput, options?: CallOptions): Promise<Reply<MfaRecoveryCodesReply>> {
+        return this.transport.call({ method: "POST", path: "/users/me/mfa/recovery-codes", body, options });
+    }
+
+    /**
+     * Disable the second factor.
+     *
+     * Takes the password and a code. Log-ins ask for the password alone again.
+     */
+    mfaDisable(body: MfaDisableInput, options?: CallOptions): Promise<Reply<MfaDisableReply>> {
+        return this.transport.call({ method: "POST", path: "/users/me/mfa/disable", body, options });
+    }
+
+    /**
      * List my addresses.
      *
      * The address book of the logged-in customer, oldest first.
@@ -1279,10 +1455,29 @@ export class SoukClient {
     /**
      * Delete an account.
      *
-     * Removes the account, its addresses, its cart and its sessions. Its orders stay in the books.
+     * Erases the account with all that is personal, as `POST /users/me/erase` does. Its orders stay in the books without name, address, e-mail
+     * and notes. For good.
      */
     userDelete(parameters: UserDeleteParameters, options?: MatchOptions): Promise<Reply<UserDeleteReply>> {
         return this.transport.call({ method: "DELETE", path: "/users/{id}", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * End all sessions of an account.
+     *
+     * Its tokens are good no more, at once and on every server. As with other changes, an account of staff needs `staff:write`.
+     */
+    userSessionsRevoke(parameters: UserSessionsRevokeParameters, options?: CallOptions): Promise<Reply<UserSessionsRevokeReply>> {
+        return this.transport.call({ method: "DELETE", path: "/users/{id}/sessions", pathValues: { id: parameters.id }, options });
+    }
+
+    /**
+     * Remove an account's second factor.
+     *
+     * For somebody who lost the authenticator and the recovery codes. Ends the account's sessions.
+     */
+    userMfaRemove(parameters: UserMfaRemoveParameters, options?: CallOptions): Promise<Reply<UserMfaRemoveReply>> {
+        return this.transport.call({ method: "DELETE", path: "/users/{id}/mfa", pathValues: { id: parameters.id }, options });
     }
 
     /**

@@ -23,6 +23,10 @@ export interface Problem {
     orderNumber?: string;
     /** With `EXTERNAL_IDENTITY`: who keeps the accounts; log in there. */
     issuer?: string;
+    /** With `MFA_REQUIRED`: what `POST /auth/mfa` takes, once, with a code. */
+    challengeToken?: string;
+    /** With `MFA_REQUIRED`: seconds until the password is asked again. */
+    challengeExpiresIn?: number;
     /** As the `Retry-After` header. */
     retryAfterSeconds?: number;
 }
@@ -909,6 +913,8 @@ export interface Session {
     user: User;
     /** The account's cart after a guest's was merged into it; null when none was. */
     cartId: string | null;
+    /** After a log-in: keep it and send it with the next one, so that others' wrong guesses never lock this device out. Null when it is in the cookie, or after a refresh. */
+    deviceToken: string | null;
 }
 
 /** A new account. */
@@ -937,6 +943,102 @@ export interface LoginInput {
     cartId?: string;
     /** Where the refresh token goes. */
     session?: SessionMode;
+    /** What an earlier log-in from this device answered. */
+    deviceToken?: string;
+}
+
+/** The answer to a log-in's challenge. */
+export interface MfaInput {
+    /** From `MFA_REQUIRED`. */
+    challengeToken: string;
+    /** Six digits from the authenticator, or a recovery code. */
+    code: string;
+}
+
+/** A code of the second factor. */
+export interface MfaCodeInput {
+    /** Six digits from the authenticator, or (where it is confirmed) a recovery code. */
+    code: string;
+}
+
+/** The proofs that the account is yours. */
+export interface MeEraseInput {
+    /** The account's password. */
+    password: string;
+    /** Six digits from the authenticator, or a recovery code; where there is a second factor. */
+    code?: string;
+}
+
+/** What the shop keeps of a person. */
+export interface Export {
+    /** The account. */
+    account: User;
+    /** The address book. */
+    addresses: Address[];
+    /** What lies in the cart. */
+    cart: Record<string, unknown>[];
+    /** Every order, oldest first. */
+    orders: Order[];
+    /** Log-ins that are remembered. */
+    sessions: Record<string, unknown>[];
+}
+
+/** The password, again. */
+export interface MfaEnrolInput {
+    /** The account's password. */
+    password: string;
+}
+
+/** Both proofs. */
+export interface MfaDisableInput {
+    /** The account's password. */
+    password: string;
+    /** Six digits from the authenticator, or a recovery code. */
+    code: string;
+}
+
+/** Whether log-ins of this account ask for a code. */
+export interface Mfa {
+    /** Whether they do. */
+    isEnabled: boolean;
+    /** Since when. */
+    confirmedAt: string | null;
+    /** How many recovery codes were not used yet. */
+    recoveryCodesLeft: number;
+}
+
+/** What the authenticator is given. Shown once. */
+export interface MfaEnrolment {
+    /** In base 32 (RFC 4648). */
+    secret: string;
+    /** The same as a `otpauth://` URI, to be shown as a QR code. */
+    otpauthUrl: string;
+}
+
+/** Each stands in for a code once. Shown once. */
+export interface RecoveryCodes {
+    /** Ten of them; older ones are good no more. */
+    recoveryCodes: string[];
+}
+
+/** A session of the account. */
+export interface SessionInfo {
+    /** UUIDv7. */
+    id: string;
+    /** Whether it is the one that asks. */
+    isCurrent: boolean;
+    /** What the client called itself at the log-in. */
+    userAgent: string | null;
+    /** From where it logged in. */
+    address: string | null;
+    /** Where its refresh token is. */
+    session: SessionMode;
+    /** When it logged in. */
+    createdAt: string;
+    /** When it last renewed its access token. */
+    lastSeenAt: string;
+    /** When it ends unless it is renewed. */
+    expiresAt: string;
 }
 
 /** The refresh token, unless it comes in the cookie. */
