@@ -16,11 +16,14 @@ before(async () => {
     const cart = await shop.cartOf(shop.guest, { productId: product.id, quantity: 1 });
     const order = await shop.order(shop.guest, product);
     const saved = ok(await shop.admin.client.post("/users/me/addresses", address()), 201);
+    const plan = ok(await shop.admin.client.post("/plans", { name: "Caching" }), 201);
+    const key = ok(await shop.admin.client.post("/api-keys", { kind: "secret", name: "Caching", scopes: ["orders:read"] }), 201);
     const [picture] = shop.server.sql("SELECT name FROM media LIMIT 1");
     const script = /(?:src|href)="(\/docs\/[^"]+|[^"/:]+\.(?:js|css))"/.exec((await shop.guest.get("/docs")).text)?.[1] ?? "";
     const stock = `/products/${product.id}/variants/${product.variants[0].id}/stock-adjustments`;
     Object.assign(paths, {
         categoryGet: `/categories/${category.id}`, productGet: `/products/${product.id}`, cartGet: `/cart/${cart.id}`, orderGet: `/orders/${order.id}`,
+        planGet: `/plans/${plan.id}`, apiKeyGet: `/api-keys/${key.id}`, apiKeyUsageGet: `/api-keys/${key.id}/usage`,
         roleGet: "/roles/staff", userGet: `/users/${shop.admin.id}`, addressGet: `/users/me/addresses/${saved.id}`, stockMovementsList: stock,
         mediaGet: `/media/${String(picture?.name)}`, docsAssetGet: new URL(script, `${shop.server.url}/docs`).pathname,
     });
