@@ -3,7 +3,7 @@
  *     souk1 SENDER NUMBER
  *     dTAG          drop
  *     fTAG          fade
- *     x  a  b       flush; fade all; the sender ends
+ *     x  a  b  v    flush; fade all; the sender ends; it vouches for what is in Redis
  *
  * one order a line. Messages of one sender are numbered from 1 without gaps, so that who missed one knows. A
  * message without orders is a heartbeat. And the tags that wait to be told. */
@@ -142,6 +142,8 @@ bool cache_messages_send(const struct cache_batch *batch, struct cache_sender *s
         is_sent = write_order(&writer, 'f', batch->fades[i]);
     if (batch->is_farewell && is_sent)
         is_sent = write_order(&writer, 'b', SLICE_ABSENT);
+    if (batch->is_vouch && is_sent)
+        is_sent = write_order(&writer, 'v', SLICE_ABSENT);
     return is_sent && end_message(&writer);
 }
 
@@ -185,6 +187,9 @@ bool cache_message_next(struct cache_message *message, enum cache_order *order, 
             return true;
         case 'b':
             *order = CACHE_ORDER_FAREWELL;
+            return true;
+        case 'v':
+            *order = CACHE_ORDER_VOUCH;
             return true;
         default:
             continue;

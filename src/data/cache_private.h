@@ -91,6 +91,7 @@ bool tag_is_sendable(struct slice tag);
 
 struct cache_batch {
     bool is_flush, is_fade_all, is_farewell;
+    bool is_vouch; /* the sender heard who ended: entries in Redis are as good as they say */
     struct slice *drops, *fades;
     size_t drop_count, fade_count;
 };
@@ -117,7 +118,8 @@ enum cache_order {
     CACHE_ORDER_FADE,
     CACHE_ORDER_FLUSH,
     CACHE_ORDER_FADE_ALL,
-    CACHE_ORDER_FAREWELL
+    CACHE_ORDER_FAREWELL,
+    CACHE_ORDER_VOUCH
 };
 /* Orders that are not known are passed over: a newer server may send them. */
 bool cache_message_next(struct cache_message *message, enum cache_order *order, struct slice *tag);

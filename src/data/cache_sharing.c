@@ -8,7 +8,13 @@
  *
  * Nothing here trusts the link. While it is down, entries live a second in memory; when it comes back, memory
  * is flushed. While it is up, messages are numbered, and each server sends one a second: a gap, or a server
- * that ends without a farewell (its last drops may have ended with it), flushes too. */
+ * that ends without a farewell (its last drops may have ended with it), flushes too.
+ *
+ * Nor is Redis trusted by one who did not hear who ended, and with which drops: one that starts, or whose
+ * link was down, takes nothing from Redis until a server that heard all along vouches for it, or, when none
+ * does, until all that is in Redis was made bad. So a shop that is stopped and started begins with an empty
+ * Redis, and one whose servers are replaced one by one keeps it. A farewell says that no drop was left
+ * behind. */
 #include "data/cache_private.h"
 
 #include "base/check.h"
@@ -28,7 +34,8 @@
 #define FADES_PENDING_US INT64_C(20000)
 #define HEARTBEAT_US (INT64_C(1000) * CACHE_HEARTBEAT_MS)
 #define PEER_SILENCE_US (4 * HEARTBEAT_US)
-#define LEARNING_US (3 * HEARTBEAT_US) /* after the link came up, unknown servers are no sign of a loss */
+#define LEARNING_US (3 * HEARTBEAT_US)     /* after the link came up, unknown servers are no sign of a loss */
+#define VOUCHING_US (HEARTBEAT_US * 3 / 2) /* and somebody may vouch for Redis */
 
 static struct metric SHARED_HITS =
     METRIC("souk_cache_shared_requests_total", "Look-ups in Redis by their outcome", "result=\"hit\"",
@@ -56,6 +63,7 @@ struct peer {
     uint64_t number; /* of its last message */
     int64_t heard_us;
     bool is_used;
+    bool is_recalled; /* from before the link was down: its number is of then */
 };
 
 struct cache_sharing {
@@ -67,6 +75,9 @@ struct cache_sharing {
     /* Drops that were asked for, and those of them that Redis and the link have. */
     _Atomic uint64_t asked, delivered;
     _Atomic uint64_t losses; /* of Redis, that were answered with a new epoch */
+    /* How often a server may have ended unheard with drops of its own (the first time: before this one
+     * began), and those of them that were answered, with a new epoch or by one who heard. */
+    _Atomic uint64_t doubts, settled;
 
     pthread_mutex_t mutex; /* of what waits */
     pthread_cond_t wake;
@@ -80,11 +91,12 @@ struct cache_sharing {
     pthread_t thread;
     struct arena arena; /* the thread's */
     int64_t told_us;    /* when it last told something */
-    bool must_renew;    /* the epoch: a server may have ended with drops of its own */
+    bool must_renew;    /* the epoch: a doubt that nobody settles */
 
     pthread_mutex_t peers_mutex; /* of the link's thread and ours */
     struct peer peers[CACHE_PEERS_MAX];
-    int64_t learning_until_us;
+    int64_t learning_until_us, vouching_until_us;
+    bool is_vouched; /* somebody did, since the link came up */
 };
 
 /* ---- what waits ---- */
@@ -173,11 +185,17 @@ void cache_sharing_fill(struct cache_sharing *sharing, struct cache_ticket ticke
 
 /* ---- looking up ---- */
 
-/* Redis may be asked: it has all drops of this server, and lost none that anybody knows of. */
+/* Redis has all drops of servers that ended, and lost none that anybody knows of. */
+static bool is_settled(struct cache_sharing *sharing)
+{
+    return atomic_load(&sharing->doubts) == atomic_load(&sharing->settled) &&
+           redis_losses(sharing->redis) == atomic_load(&sharing->losses);
+}
+
+/* Redis may be asked: it has all drops of this server, too. */
 static bool is_trusted(struct cache_sharing *sharing)
 {
-    return atomic_load(&sharing->asked) == atomic_load(&sharing->delivered) &&
-           redis_losses(sharing->redis) == atomic_load(&sharing->losses);
+    return atomic_load(&sharing->asked) == atomic_load(&sharing->delivered) && is_settled(sharing);
 }
 
 static void keep_in_memory(struct cache_sharing *sharing, const struct cache_ticket *ticket, struct slice key,
@@ -260,9 +278,10 @@ static bool note_peer(struct cache_sharing *sharing, const struct cache_message 
     int64_t now_us = clock_monotonic_us();
     pthread_mutex_lock(&sharing->peers_mutex);
     struct peer *peer = peer_find(sharing, message->sender);
-    bool is_learning = !peer->is_used && now_us < sharing->learning_until_us;
+    bool is_learning = peer->is_recalled || (!peer->is_used && now_us < sharing->learning_until_us);
     bool is_gap = !is_learning && message->number > peer->number + 1;
     peer->is_used = true;
+    peer->is_recalled = false;
     peer->heard_us = now_us;
     if (message->number > peer->number)
         peer->number = message->number;
@@ -274,6 +293,13 @@ static void forget_peer(struct cache_sharing *sharing, struct uuid id)
 {
     pthread_mutex_lock(&sharing->peers_mutex);
     peer_find(sharing, id)->is_used = false;
+    pthread_mutex_unlock(&sharing->peers_mutex);
+}
+
+static void note_voucher(struct cache_sharing *sharing)
+{
+    pthread_mutex_lock(&sharing->peers_mutex);
+    sharing->is_vouched = true;
     pthread_mutex_unlock(&sharing->peers_mutex);
 }
 
@@ -298,6 +324,9 @@ static void follow(struct cache_sharing *sharing, enum cache_order order, struct
     case CACHE_ORDER_FAREWELL:
         forget_peer(sharing, sender);
         break;
+    case CACHE_ORDER_VOUCH:
+        note_voucher(sharing);
+        break;
     }
 }
 
@@ -315,21 +344,36 @@ static void on_message(void *arg, struct slice text)
         follow(sharing, order, tag, message.sender);
 }
 
+/* Who was heard before is to be heard again; who is not has ended in between, and perhaps not well. */
+static void begin_to_hear(struct cache_sharing *sharing)
+{
+    int64_t now_us = clock_monotonic_us();
+    pthread_mutex_lock(&sharing->peers_mutex);
+    for (size_t i = 0; i < CACHE_PEERS_MAX; i++) {
+        sharing->peers[i].heard_us = now_us;
+        sharing->peers[i].is_recalled = sharing->peers[i].is_used;
+    }
+    sharing->learning_until_us = now_us + LEARNING_US;
+    sharing->vouching_until_us = now_us + VOUCHING_US;
+    sharing->is_vouched = false;
+    atomic_fetch_add(&sharing->doubts, 1);
+    pthread_mutex_unlock(&sharing->peers_mutex);
+}
+
 static void on_state(void *arg, bool is_up)
 {
     struct cache_sharing *sharing = arg;
-    if (!is_up)
-        memory_set_deaf(sharing->cache, true);
-    pthread_mutex_lock(&sharing->peers_mutex);
-    for (size_t i = 0; i < CACHE_PEERS_MAX; i++)
-        sharing->peers[i].is_used = false;
-    sharing->learning_until_us = clock_monotonic_us() + LEARNING_US;
-    pthread_mutex_unlock(&sharing->peers_mutex);
     if (is_up) {
+        begin_to_hear(sharing);
         flush_memory(sharing, &FLUSHES_LINK);
         memory_set_deaf(sharing->cache, false);
+        atomic_store(&sharing->is_link_up, true);
+    } else {
+        /* First of all: a doubt is only settled by what is heard after the link is up again. */
+        atomic_store(&sharing->is_link_up, false);
+        atomic_fetch_add(&sharing->doubts, 1);
+        memory_set_deaf(sharing->cache, true);
     }
-    atomic_store(&sharing->is_link_up, is_up);
     metric_set(&LINK_UP, is_up);
     log_message(is_up ? LOG_INFO : LOG_WARN,
                 is_up ? "The cache hears the other servers"
@@ -433,6 +477,21 @@ static bool has_work(const struct cache_sharing *sharing, int64_t now_us)
            is_rested(sharing->told_fades.first, now_us);
 }
 
+/* Nobody is there for another second, to tell of a fade again. */
+static void fades_become_drops(struct cache_sharing *sharing)
+{
+    struct waiting_tag *one;
+    while ((one = tag_queue_take(&sharing->fades)) != NULL) {
+        add_drop(sharing, waiting_tag_text(one));
+        free(one);
+    }
+    while ((one = tag_queue_take(&sharing->told_fades)) != NULL) {
+        if (one->is_due)
+            add_drop(sharing, waiting_tag_text(one));
+        free(one);
+    }
+}
+
 /* Waits until there is something to do, and takes it. */
 static void turn_take(struct cache_sharing *sharing, struct turn *turn, int64_t not_before_us)
 {
@@ -447,6 +506,8 @@ static void turn_take(struct cache_sharing *sharing, struct turn *turn, int64_t 
         pthread_cond_timedwait(&sharing->wake, &sharing->mutex, &at);
         now_us = clock_monotonic_us();
     }
+    if (sharing->is_ending)
+        fades_become_drops(sharing);
     *turn = (struct turn){.asked = atomic_load(&sharing->asked), .is_last = sharing->is_ending};
     turn->batch.is_flush = sharing->is_flush;
     turn->batch.is_fade_all = sharing->is_fade_all;
@@ -458,11 +519,27 @@ static void turn_take(struct cache_sharing *sharing, struct turn *turn, int64_t 
     pthread_mutex_unlock(&sharing->mutex);
 }
 
+/* What somebody who heard all along vouches for needs no new epoch. */
+static void weigh_doubts(struct cache_sharing *sharing)
+{
+    pthread_mutex_lock(&sharing->peers_mutex);
+    uint64_t doubts = atomic_load(&sharing->doubts);
+    bool is_vouched = sharing->is_vouched;
+    bool is_in_time = clock_monotonic_us() < sharing->vouching_until_us;
+    pthread_mutex_unlock(&sharing->peers_mutex);
+    if (doubts == atomic_load(&sharing->settled) || sharing->must_renew || !atomic_load(&sharing->is_link_up))
+        return;
+    if (is_vouched)
+        atomic_store(&sharing->settled, doubts);
+    else if (!is_in_time)
+        sharing->must_renew = true;
+}
+
 /* A new epoch when one is asked for, when Redis may have lost drops, and when a server may have ended with
  * some of its own. */
 static bool renew_epoch(struct cache_sharing *sharing, bool is_asked)
 {
-    uint64_t losses = redis_losses(sharing->redis);
+    uint64_t losses = redis_losses(sharing->redis), doubts = atomic_load(&sharing->doubts);
     if (!is_asked && !sharing->must_renew && losses == atomic_load(&sharing->losses))
         return true;
     if (!store_flush(sharing->redis, &sharing->arena))
@@ -470,6 +547,7 @@ static bool renew_epoch(struct cache_sharing *sharing, bool is_asked)
     metric_add(&EPOCHS, 1);
     sharing->must_renew = false;
     atomic_store(&sharing->losses, losses);
+    atomic_store(&sharing->settled, doubts);
     return true;
 }
 
@@ -478,12 +556,13 @@ static bool store(struct cache_sharing *sharing, const struct cache_batch *batch
     if (sharing->redis == NULL)
         return true;
     struct arena *arena = &sharing->arena;
+    weigh_doubts(sharing);
     bool is_stored = renew_epoch(sharing, batch->is_flush || batch->is_fade_all);
     is_stored = store_drop(sharing->redis, arena, batch->drops, batch->drop_count) && is_stored;
     return store_drop(sharing->redis, arena, batch->fades, batch->fade_count) && is_stored;
 }
 
-static bool publish(struct cache_sharing *sharing, const struct cache_batch *batch)
+static bool publish(struct cache_sharing *sharing, struct cache_batch *batch)
 {
     bool is_news = batch->is_flush || batch->is_fade_all || batch->is_farewell || batch->drop_count > 0 ||
                    batch->fade_count > 0;
@@ -491,6 +570,7 @@ static bool publish(struct cache_sharing *sharing, const struct cache_batch *bat
     if (!is_news && now_us - sharing->told_us < HEARTBEAT_US)
         return true;
     sharing->told_us = now_us;
+    batch->is_vouch = sharing->redis != NULL && atomic_load(&sharing->is_link_up) && is_settled(sharing);
     return cache_messages_send(batch, &sharing->self, sharing->link.message_bytes_max, &sharing->arena,
                                sharing->link.publish, sharing->link.arg);
 }
@@ -525,8 +605,10 @@ static void forget_fills(struct store_fill *fill)
 static bool turn_run(struct cache_sharing *sharing, struct turn *turn)
 {
     if (has_lost_peer(sharing)) {
-        flush_memory(sharing, &FLUSHES_GAP);
+        /* The doubt first: what Redis has does not get into the memory that was flushed. */
+        atomic_fetch_add(&sharing->doubts, 1);
         sharing->must_renew = true;
+        flush_memory(sharing, &FLUSHES_GAP);
     }
     bool is_stored = store(sharing, &turn->batch);
     bool is_published = publish(sharing, &turn->batch); /* in any case: the others' memories can be told */
@@ -549,7 +631,8 @@ static void *sharing_thread(void *arg)
 {
     struct cache_sharing *sharing = arg;
     int64_t not_before_us = 0, pinged_us = 0, end_us = 0;
-    for (;;) {
+    bool is_clean = false;
+    while (!is_clean) {
         struct turn turn;
         arena_reset(&sharing->arena);
         turn_take(sharing, &turn, not_before_us);
@@ -564,11 +647,16 @@ static void *sharing_thread(void *arg)
             continue;
         if (end_us == 0)
             end_us = now_us + CACHE_FAREWELL_MS * INT64_C(1000);
-        if ((is_delivered && turn.is_complete) || now_us >= end_us)
+        is_clean = is_delivered && turn.is_complete;
+        if (now_us >= end_us)
             break;
     }
+    /* With drops undelivered there is none: the others find out by the silence, and make all in Redis bad. */
     struct cache_batch farewell = {.is_farewell = true};
-    (void)publish(sharing, &farewell); /* unheard, the others find out by the silence */
+    if (is_clean)
+        (void)publish(sharing, &farewell);
+    else
+        log_message(LOG_WARN, "The cache ends before the others could be told of all that changed");
     return NULL;
 }
 
@@ -583,6 +671,7 @@ static void open_sharing(struct cache *cache, struct redis *redis, const struct 
     sharing->link = *link;
     sharing->self.id = uuid_v4();
     sharing->fills_end = &sharing->fills;
+    atomic_store(&sharing->doubts, 1);
     if (redis != NULL)
         atomic_store(&sharing->losses, redis_losses(redis));
     CHECK(arena_init(&sharing->arena, THREAD_ARENA_BYTES));

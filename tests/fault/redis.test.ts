@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { checkBooks } from "../support/books.ts";
-import { ok, type Json } from "../support/client.ts";
+import { Client, ok, type Json } from "../support/client.ts";
 import { PostgresDatabase, databaseOf } from "../support/database.ts";
 import { Load } from "../support/load.ts";
 import { eventually, temporaryFolder } from "../support/processes.ts";
 import { Redis, RedisCluster } from "../support/redis.ts";
-import { Shop, parallel, usd } from "../support/shop.ts";
+import { Server } from "../support/server.ts";
+import { Shop, logIn, parallel, usd } from "../support/shop.ts";
 
 const BACK_MS_MAX = 5_000;
 const TIMEOUT_MS = 150_000;
@@ -91,6 +92,46 @@ for (const tls of [false, true]) {
             });
         } finally {
             await redis.dispose();
+        }
+    });
+}
+
+for (const ending of ["ends", "is killed"]) {
+    test(`the only server ${ending} with changes that Redis was never told of: they hold on the next one`, { timeout: TIMEOUT_MS }, async () => {
+        const { folder, release } = temporaryFolder();
+        const own = databaseOf(folder, true) as PostgresDatabase;
+        const redis = await Redis.start();
+        const database = new PostgresDatabase(own.url, { REDIS_URL: redis.url() });
+        const shop = await Shop.open({ database });
+        let next: Server | undefined;
+        try {
+            const { id } = await shop.product({ name: "Before" });
+            const { session } = await logIn(shop.guest, (await shop.register()).email);
+            await eventually("both are in Redis", async () => {
+                assert.equal(ok(await shop.guest.get(`/products/${id}`)).name, "Before");
+                ok(await shop.guest.as(session.accessToken).get("/users/me"));
+                return Number(await redis.command("DBSIZE")) > 2; // more than the generation
+            });
+            await sleep(500); // and what is cached of the session
+            redis.pause();
+            ok(await shop.admin.client.patch(`/products/${id}`, { name: "After" }));
+            ok(await shop.guest.as(session.accessToken).post("/auth/logout"), 204);
+            if (ending === "ends") await shop.server.terminate();
+            else await shop.server.kill();
+            redis.resume();
+            next = await Server.start({ database });
+            const client = new Client(next.url);
+            for (let i = 0; i < 30; i++) {
+                assert.equal(ok(await client.get(`/products/${id}`)).name, "After");
+                assert.equal((await client.as(session.accessToken).get("/users/me")).status, 401);
+                await sleep(100);
+            }
+        } finally {
+            await next?.kill();
+            await shop.close();
+            await redis.dispose();
+            release();
+            own.drop();
         }
     });
 }

@@ -27,9 +27,35 @@ static void administer(struct shop *shop, const char *text)
     redis_free(admin);
 }
 
+/* It hears the other, and trusts Redis. */
 static bool is_up(struct shop *shop, int server)
 {
-    return cache_shared_tier(shop->caches[server]) == CACHE_TIER_UP;
+    size_t mark = shop->servers.arena.used;
+    struct slice value;
+    int64_t age_s;
+    struct cache_ticket ticket;
+    assert_false(cache_get_shared(shop->caches[server], SLICE("nothing"), &shop->servers.arena, &value,
+                                  &age_s, &ticket));
+    arena_rewind(&shop->servers.arena, mark);
+    return cache_shared_tier(shop->caches[server]) == CACHE_TIER_UP && ticket.epoch != 0;
+}
+
+static void start(struct shop *shop, int server)
+{
+    shop->clients[server] =
+        client_open(&shop->servers, plain_url(&shop->servers, &shop->servers.list[0]), TIMEOUT_MS);
+    shop->caches[server] = cache_new((size_t)8 << 20);
+    assert_int_equal(cache_shared_tier(shop->caches[server]), CACHE_TIER_NONE);
+    cache_share(shop->caches[server], shop->clients[server]);
+}
+
+static void stop(struct shop *shop, int server)
+{
+    if (shop->caches[server] != NULL)
+        cache_free(shop->caches[server]);
+    redis_free(shop->clients[server]);
+    shop->caches[server] = NULL;
+    shop->clients[server] = NULL;
 }
 
 static int begin(void **state)
@@ -37,13 +63,8 @@ static int begin(void **state)
     struct shop *shop = calloc(1, sizeof(*shop));
     servers_open(&shop->servers);
     server_start(&shop->servers, server_add(&shop->servers, SERVER_PLAIN));
-    for (int i = 0; i < 2; i++) {
-        shop->clients[i] =
-            client_open(&shop->servers, plain_url(&shop->servers, &shop->servers.list[0]), TIMEOUT_MS);
-        shop->caches[i] = cache_new((size_t)8 << 20);
-        assert_int_equal(cache_shared_tier(shop->caches[i]), CACHE_TIER_NONE);
-        cache_share(shop->caches[i], shop->clients[i]);
-    }
+    for (int i = 0; i < 2; i++)
+        start(shop, i);
     assert_true(WAIT_UNTIL(is_up(shop, 0) && is_up(shop, 1), 5000));
     *state = shop;
     return 0;
@@ -52,10 +73,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     struct shop *shop = *state;
-    for (int i = 0; i < 2; i++) {
-        cache_free(shop->caches[i]);
-        redis_free(shop->clients[i]);
-    }
+    for (int i = 0; i < 2; i++)
+        stop(shop, i);
     servers_close(&shop->servers);
     free(shop);
     return 0;
@@ -388,6 +407,108 @@ static void a_gap_in_the_messages_flushes(void **state)
     assert_true(WAIT_UNTIL(shows(shop, 1, "q", NULL), 1000));
 }
 
+/* ---- servers that end ---- */
+
+static const char *epoch_of(struct shop *shop, int server)
+{
+    return ask_text(shop->clients[server], &shop->servers.arena, "HGET generation epoch", 1);
+}
+
+static void shows_never(struct shop *shop, int server, const char *key, const char *value, int ms)
+{
+    int64_t until_us = clock_monotonic_us() + ms * INT64_C(1000);
+    while (clock_monotonic_us() < until_us) {
+        assert_false(shows(shop, server, key, value));
+        sleep_ms(1);
+    }
+}
+
+/* Redis stands still; what was changed meanwhile ended with the servers. */
+static void drops_that_ended_with_all_servers_are_not_forgotten(void **state)
+{
+    struct shop *shop = *state;
+    pid_t redis = shop->servers.list[0].pid;
+    fill(shop, 0, "p", "old", "product:1", NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", "old"), 1000));
+    kill(redis, SIGSTOP);
+    cache_drop_tag(shop->caches[0], SLICE("product:1"));
+    sleep_ms(700); /* over the timeout: what Redis reads when it goes on does not drop it */
+    stop(shop, 0);
+    stop(shop, 1);
+    kill(redis, SIGCONT);
+    start(shop, 0);
+    shows_never(shop, 0, "p", "old", 3000);
+    start(shop, 1);
+    assert_true(WAIT_UNTIL(is_up(shop, 0) && is_up(shop, 1), 5000));
+    assert_true(shows(shop, 1, "p", NULL));
+    fill(shop, 0, "p", "new", "product:1", NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", "new"), 1000));
+}
+
+/* The same, and the other server lives on: nobody says farewell to it. */
+static void drops_that_ended_with_one_server_are_not_forgotten(void **state)
+{
+    struct shop *shop = *state;
+    pid_t redis = shop->servers.list[0].pid;
+    sleep_ms(2 * CACHE_HEARTBEAT_MS); /* both know each other */
+    fill(shop, 0, "p", "old", "product:1", NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", "old"), 1000));
+    kill(redis, SIGSTOP);
+    cache_drop_tag(shop->caches[0], SLICE("product:1"));
+    sleep_ms(4000); /* the links are seen to be broken */
+    stop(shop, 0);
+    kill(redis, SIGCONT);
+    shows_never(shop, 1, "p", "old", 3000);
+    assert_true(WAIT_UNTIL(is_up(shop, 1), 5000));
+    start(shop, 0);
+    assert_true(WAIT_UNTIL(is_up(shop, 0), 5000));
+    assert_true(shows(shop, 0, "p", NULL));
+}
+
+/* Only the links of both break, so that one might end unheard; Redis loses nothing and answers all along. */
+static void when_nobody_listened_redis_is_not_trusted(void **state)
+{
+    struct shop *shop = *state;
+    sleep_ms(2 * CACHE_HEARTBEAT_MS); /* both know each other */
+    const char *epoch = epoch_of(shop, 1);
+    administer(shop, "CLIENT KILL TYPE pubsub");
+    assert_true(WAIT_UNTIL(strcmp(epoch_of(shop, 1), epoch) != 0, 5000));
+    assert_true(WAIT_UNTIL(is_up(shop, 0) && is_up(shop, 1), 5000));
+}
+
+/* Servers that are replaced one by one keep what is in Redis. */
+static void a_farewell_spares_what_is_in_redis(void **state)
+{
+    struct shop *shop = *state;
+    sleep_ms(2 * CACHE_HEARTBEAT_MS); /* both know each other */
+    fill(shop, 0, "p", "kept", "product:1", NULL);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", "kept"), 1000));
+    for (int server = 0; server < 2; server++) {
+        const char *epoch = epoch_of(shop, server);
+        cache_drop_tag(shop->caches[server], SLICE("product:2"));
+        stop(shop, server);
+        start(shop, server);
+        assert_true(WAIT_UNTIL(is_up(shop, server), 5000));
+        assert_true(shows(shop, server, "p", "kept"));
+        sleep_ms(6 * CACHE_HEARTBEAT_MS); /* nor is it missed later */
+        assert_string_equal(epoch_of(shop, server), epoch);
+    }
+}
+
+/* A fade that was to be told again in a second. */
+static void the_last_fades_of_a_server_are_told(void **state)
+{
+    struct shop *shop = *state;
+    cache_fade_tag(shop->caches[0], SLICE("product:1"));
+    sleep_ms(100);
+    fill(shop, 1, "p", "old", "product:1", NULL);
+    sleep_ms(100);
+    cache_fade_tag(shop->caches[0], SLICE("product:1"));
+    stop(shop, 0);
+    assert_true(WAIT_UNTIL(shows(shop, 1, "p", NULL), 300));
+    start(shop, 0);
+}
+
 static _Atomic int fades_heard;
 
 static void count_fades(void *arg, struct slice message)
@@ -601,6 +722,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_the_link_memory_lives_a_second, begin, end),
         cmocka_unit_test_setup_teardown(too_many_drops_flush_everything, begin, end),
         cmocka_unit_test_setup_teardown(a_gap_in_the_messages_flushes, begin, end),
+        cmocka_unit_test_setup_teardown(drops_that_ended_with_all_servers_are_not_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(drops_that_ended_with_one_server_are_not_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(when_nobody_listened_redis_is_not_trusted, begin, end),
+        cmocka_unit_test_setup_teardown(a_farewell_spares_what_is_in_redis, begin, end),
+        cmocka_unit_test_setup_teardown(the_last_fades_of_a_server_are_told, begin, end),
         cmocka_unit_test_setup_teardown(fades_go_out_once_a_second, begin, end),
         cmocka_unit_test_setup_teardown(nothing_stale_is_shown_whatever_happens_to_redis, begin, end),
     };
