@@ -295,17 +295,22 @@ struct pair {
     struct arena *arena;
 };
 
-static bool pair_is_up(struct pair *pair)
-{
-    return cache_shared_tier(pair->caches[0]) == CACHE_TIER_UP &&
-           cache_shared_tier(pair->caches[1]) == CACHE_TIER_UP;
-}
-
 static bool finds(struct pair *pair, int server, const char *key, struct cache_ticket *ticket)
 {
     struct slice value;
     int64_t age_s;
     return cache_get_shared(pair->caches[server], slice_from(key), pair->arena, &value, &age_s, ticket);
+}
+
+/* Both hear each other, and trust Redis. */
+static bool pair_is_up(struct pair *pair)
+{
+    struct cache_ticket tickets[2];
+    for (int i = 0; i < 2; i++)
+        assert_false(finds(pair, i, "nothing", &tickets[i]));
+    return cache_shared_tier(pair->caches[0]) == CACHE_TIER_UP &&
+           cache_shared_tier(pair->caches[1]) == CACHE_TIER_UP && tickets[0].epoch != 0 &&
+           tickets[1].epoch != 0;
 }
 
 #define ENTRIES 30
