@@ -6,8 +6,7 @@
 //     npm run suite --workspace tests -- cart       only the files with "cart" in their name
 //     npm run suite --workspace tests -- race       a whole folder
 //
-// A file is a process of its own with a server of its own. Only the first phase runs files side by side; races and crashes want
-// the machine for themselves.
+// A file is a process of its own with a server of its own. Most phases run files side by side; races want the machine for themselves.
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { run } from "node:test";
@@ -20,7 +19,7 @@ const FILE_TIMEOUT_MS = 600_000; // against hanging; a sanitizer build on a busy
 const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] = [
     { folders: ["api", "http"], concurrency: 3 },
     { folders: ["race"], concurrency: 1 },
-    { folders: ["crash"], concurrency: 1 },
+    { folders: ["crash"], concurrency: 2 },
     { folders: ["scale", "fault"], concurrency: 2, engines: ["postgres"] },
     { folders: ["contract"], concurrency: 1 },
 ];
