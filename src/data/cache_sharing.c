@@ -71,7 +71,6 @@ struct cache_sharing {
     struct redis *redis; /* NULL: there is only the link */
     struct cache_link link;
     struct cache_sender self;
-    _Atomic bool is_link_up;
     /* Drops that were asked for, and those of them that Redis and the link have. */
     _Atomic uint64_t asked, delivered;
     _Atomic uint64_t losses; /* of Redis, that were answered with a new epoch */
@@ -83,10 +82,9 @@ struct cache_sharing {
     pthread_cond_t wake;
     struct tag_queue drops;
     struct tag_queue fades, told_fades; /* the others were told of these within FADE_INTERVAL_US */
-    bool is_flush, is_fade_all;
+    bool is_flush, is_fade_all, is_ending;
     struct store_fill *fills, **fills_end;
     size_t fill_count, fill_bytes;
-    bool is_ending;
 
     pthread_t thread;
     struct arena arena; /* the thread's */
@@ -97,6 +95,7 @@ struct cache_sharing {
     struct peer peers[CACHE_PEERS_MAX];
     int64_t learning_until_us, vouching_until_us;
     bool is_vouched; /* somebody did, since the link came up */
+    _Atomic bool is_link_up;
 };
 
 /* ---- what waits ---- */

@@ -123,6 +123,7 @@ static enum db_result run_together(struct db *db, void *arg)
 /* The leader works for all: as long as the most patient of them waits. */
 static int64_t last_deadline_us(const struct gathering *gathering)
 {
+    CHECK(gathering->count > 0);
     int64_t last_us = gathering->waiters[0]->deadline_us;
     for (size_t i = 1; i < gathering->count && last_us != 0; i++) {
         int64_t deadline_us = gathering->waiters[i]->deadline_us;

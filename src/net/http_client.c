@@ -98,7 +98,7 @@ static size_t receive_body(char *bytes, size_t one, size_t count, void *arg)
     return len;
 }
 
-static size_t receive_header(char *bytes, size_t one, size_t count, void *arg)
+static size_t receive_header(const char *bytes, size_t one, size_t count, void *arg)
 {
     struct receiving *receiving = arg;
     (void)bytes;

@@ -194,7 +194,7 @@ static size_t give_text(char *buffer, size_t one, size_t count, void *arg)
     return len;
 }
 
-static int watch(CURL *handle, curl_infotype type, char *bytes, size_t len, void *arg)
+static int watch(CURL *handle, curl_infotype type, const char *bytes, size_t len, void *arg)
 {
     struct sending *sending = arg;
     (void)handle;

@@ -536,7 +536,6 @@ static enum http_status changed(struct request *request, struct response *respon
 enum http_status external_password_change(struct request *request, struct response *response)
 {
     const struct auth_password_change_input *input = request->input;
-    struct slice email = SLICE_ABSENT;
     enum http_status refusal = refuse_unless_cognito(request, response);
     if (refusal != 0)
         return refusal;
@@ -545,7 +544,7 @@ enum http_status external_password_change(struct request *request, struct respon
     enum db_result result = db_next(rows);
     if (result != DB_ROW)
         return problem_database(response, result == DB_DONE ? DB_CONFLICT : result);
-    email = db_copy_text(rows, 0, request->arena);
+    struct slice email = db_copy_text(rows, 0, request->arena);
     db_close(rows);
     switch (cognito_change_password(request->services->issuer, request->arena, request->access_token,
                                     input->current_password, input->new_password)) {

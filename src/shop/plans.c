@@ -267,9 +267,10 @@ DB_STATEMENT(PLAN_STORE) = {
 
 static enum db_result plan_store(struct db *db, struct plan *plan, int64_t now_ms)
 {
+    int64_t read_version = plan->version++;
     plan->updated_at_ms = now_ms;
     return db_change(db, &PLAN_STORE,
-                     DB_ARGS(db_uuid(plan->id), db_int(plan->version++), db_text(plan->name),
+                     DB_ARGS(db_uuid(plan->id), db_int(read_version), db_text(plan->name),
                              db_text(plan->description), db_int(plan->rate_per_minute), db_int(plan->burst),
                              db_if(plan->monthly_quota > 0, db_int(plan->monthly_quota)),
                              db_text(slice_from(quota_binds_name(plan->quota_binds))), db_time(now_ms)));
