@@ -24,10 +24,10 @@ const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] =
     { folders: ["contract"], concurrency: 1 },
 ];
 
-// What another engine changes nothing of: bytes on a socket, tokens of other issuers, mail servers, and whether the suites cover the
+// What another engine changes nothing of: bytes on a socket, input that is refused before any database, tokens of other issuers, mail servers, and whether the suites cover the
 // contract. With SOUK_TEST_SHORT=1 they are left out: they ran on the first engine.
 const isShort = process.env.SOUK_TEST_SHORT === "1";
-const IS_OF_NO_ENGINE = /^(http\/|contract\/|api\/(token-attacks|issuer|cognito|mail-server)\.)/;
+const IS_OF_NO_ENGINE = /^(http\/|contract\/|api\/(bad-input|token-attacks|issuer|cognito|mail-server)\.)/;
 
 function filesOf(folder: string): string[] {
     const full = path.join(testsFolder, folder);
