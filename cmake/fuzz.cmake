@@ -3,7 +3,7 @@
 # `make fuzz` runs each for a while.
 set(SOUK_FUZZ OFF CACHE BOOL "build the fuzz targets")
 if(SOUK_FUZZ)
-    foreach(floor base data net auth http contract payment shop api jobs cli)
+    foreach(floor base data net auth http contract payment shop api jobs lambda cli)
         file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/${floor}/*_fuzz.c)
         foreach(target ${targets})
             get_filename_component(name ${target} NAME_WE)
