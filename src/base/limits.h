@@ -116,3 +116,7 @@
 #define REDIS_REPLY_BYTES_MAX ((size_t)16 << 20)
 #define REDIS_URL_BYTES_MAX 2048
 #define REDIS_PREFIX_BYTES_MAX 64
+
+/* `souk health` */
+#define HEALTH_TIMEOUT_MS 5000
+#define HEALTH_REPLY_BYTES_MAX ((size_t)64 << 10)

@@ -16,5 +16,6 @@ extern const struct cli_command command_keys_list;
 extern const struct cli_command command_backup;
 extern const struct cli_command command_restore;
 extern const struct cli_command command_copy;
+extern const struct cli_command command_health;
 extern const struct cli_command command_config;
 extern const struct cli_command command_version;

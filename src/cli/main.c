@@ -24,6 +24,7 @@ static const struct cli_command *const COMMANDS[] = {
     &command_backup,
     &command_restore,
     &command_copy,
+    &command_health,
     &command_config,
     &command_version,
     NULL,

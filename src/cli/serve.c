@@ -2,6 +2,7 @@
  * reverse. */
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/notify.h"
 #include "cli/services.h"
 
 #include "api/operations.h"
@@ -10,6 +11,7 @@
 #include "jobs/jobs.h"
 #include "jobs/mail.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -76,6 +78,13 @@ static bool start_jobs(struct running *running)
            refuse(running, SLICE("the system gives no thread for the jobs"));
 }
 
+static void tell_manager(struct slice state)
+{
+    if (!notify_manager(state))
+        log_message(LOG_WARN, "the service manager cannot be told %.*s: %s", SLICE_ARG(state),
+                    strerror(errno));
+}
+
 /* The line that says where it listens, with the port that was picked for :0. Tests and scripts read it. */
 static void announce(const struct running *running)
 {
@@ -84,6 +93,7 @@ static void announce(const struct running *running)
         host.len--;
     printf("listening on http://%.*s%u\n", SLICE_ARG(host), server_port(running->server));
     fflush(stdout);
+    tell_manager(SLICE("READY=1"));
     if (running->config.test_payments)
         log_message(LOG_WARN,
                     "SOUK_TEST_PAYMENTS is on: anybody can pay with test cards; never in a real shop");
@@ -119,6 +129,7 @@ static int run_serve(const struct args *args)
         int number;
         if (is_good && wait == CLI_OPEN)
             sigwait(&running.ends, &number);
+        tell_manager(SLICE("STOPPING=1"));
         log_message(LOG_INFO, "stopping");
     }
     /* A second Ctrl-C does not wait for what runs. */

@@ -296,6 +296,30 @@ describe("beside a running server", () => {
     });
 });
 
+test("health says by its exit code whether the server answers", async () => {
+    const server = await Server.start();
+    try {
+        for (const extra of [[], ["--live"]]) {
+            const answer = await server.run(["health", "--url", `${server.url}/`, ...extra]);
+            assert.deepEqual([answer.code, answer.stdout], [0, `${server.url}/health/${extra.length > 0 ? "live" : "ready"}: 200\n`]);
+        }
+        // Without --url it asks the server of the settings: one that listens on every address, on this machine's own.
+        for (const host of ["127.0.0.1", "0.0.0.0"])
+            good(await server.run(["health"], { env: { SOUK_LISTEN: `${host}:${server.port}` } }));
+        const other = await server.run(["health", "--url", `${server.url}/products`]);
+        assert.deepEqual([other.code, other.stdout], [1, `${server.url}/products/health/ready: 404\n`]);
+        const away = await server.run(["health", "--url", "http://192.0.2.1"]);
+        assert.deepEqual([away.code, away.stdout], [2, ""]);
+        assert.match(away.stderr, /must start with https:\/\//);
+        await server.terminate();
+        const ended = await server.run(["health", "--url", server.url]);
+        assert.equal(ended.code, 1);
+        assert.match(ended.stderr, /^souk health: /);
+    } finally {
+        await server.dispose();
+    }
+});
+
 sqliteTest("a copy of the data folder of a stopped shop is a shop", async () => {
     const shop = await Shop.open();
     const { folder, release } = temporaryFolder();
