@@ -128,13 +128,6 @@ static int64_t next_attempt_us(const struct issuer *issuer)
     return issuer->attempted_at_us + (is_urgent || interval_us > age_us ? interval_us : age_us);
 }
 
-/* Until then, or until something changed. With the lock. */
-static void wait_until_us(struct issuer *issuer, int64_t until_us)
-{
-    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-    pthread_cond_timedwait(&issuer->changed, &issuer->lock, &until);
-}
-
 static void *keys_run(void *arg)
 {
     struct issuer *issuer = arg;
@@ -145,7 +138,7 @@ static void *keys_run(void *arg)
     while (!issuer->is_stopping) {
         int64_t due_us = next_attempt_us(issuer);
         if (clock_monotonic_us() < due_us) {
-            wait_until_us(issuer, due_us);
+            (void)clock_cond_wait(&issuer->changed, &issuer->lock, due_us);
             continue;
         }
         issuer->attempted_at_us = clock_monotonic_us();
@@ -165,12 +158,8 @@ static void *keys_run(void *arg)
 
 bool issuer_keys_start(struct issuer *issuer)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&issuer->lock, NULL);
-    pthread_cond_init(&issuer->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&issuer->changed);
     issuer->generation = 1;
     issuer->is_reading = true; /* the first attempt: who comes before it has begun waits for it too */
     if (pthread_create(&issuer->thread, NULL, keys_run, issuer) == 0)
@@ -225,7 +214,7 @@ struct jwk_set *issuer_keys_for(struct issuer *issuer, struct slice kid, uint64_
         issuer->waiting++;
         while (!*is_crowded && !issuer->is_stopping && issuer->attempts == seen &&
                clock_monotonic_us() < until_us)
-            wait_until_us(issuer, until_us);
+            (void)clock_cond_wait(&issuer->changed, &issuer->lock, until_us);
         issuer->waiting--;
     }
     struct jwk_set *keys = issuer->keys != NULL ? jwk_set_share(issuer->keys) : NULL;

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,25 +311,13 @@ static bool flush_some(struct key_usage *usage)
     return is_told && flush.count == FLUSH_MAX;
 }
 
-/* False at the end. */
-static bool pause_for_next(struct key_usage *usage)
-{
-    int64_t until_us = clock_monotonic_us() + KEY_USAGE_FLUSH_MS * INT64_C(1000);
-    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-    pthread_mutex_lock(&usage->lock);
-    while (!usage->is_ending && pthread_cond_timedwait(&usage->ends, &usage->lock, &until) != ETIMEDOUT)
-        ;
-    bool goes_on = !usage->is_ending;
-    pthread_mutex_unlock(&usage->lock);
-    return goes_on;
-}
-
 static void *usage_main(void *arg)
 {
     struct key_usage *usage = arg;
     bool goes_on = true;
     while (goes_on) {
-        goes_on = pause_for_next(usage);
+        goes_on =
+            clock_pause(&usage->ends, &usage->lock, &usage->is_ending, KEY_USAGE_FLUSH_MS * INT64_C(1000));
         while (flush_some(usage))
             ;
     }
@@ -362,11 +349,7 @@ struct key_usage *key_usage_start(struct store *store)
     CHECK(usage != NULL);
     usage->store = store;
     pthread_mutex_init(&usage->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&usage->ends, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&usage->ends);
     for (size_t i = 0; i < STRIPES; i++)
         pthread_mutex_init(&usage->stripes[i].lock, NULL);
     if (pthread_create(&usage->thread, NULL, usage_main, usage) != 0) {

@@ -1,9 +1,10 @@
-/* Reading the clocks, and RFC 3339 times with civil-date arithmetic of our own: gmtime and timegm are slow,
- * take locks in some libraries and depend on the environment. */
+/* Reading the clocks, waiting by them, and RFC 3339 times with civil-date arithmetic of our own: gmtime and
+ * timegm are slow, take locks in some libraries and depend on the environment. */
 #include "base/clock.h"
 
 #include "base/check.h"
 
+#include <errno.h>
 #include <time.h>
 
 #define MS_PER_DAY INT64_C(86400000)
@@ -24,6 +25,38 @@ int64_t clock_monotonic_us(void)
     CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
+
+/* ---- waiting ---- */
+
+void clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    CHECK(pthread_condattr_init(&attributes) == 0);
+    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(cond, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
+}
+
+int clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_us)
+{
+    const struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    int code = pthread_cond_timedwait(cond, mutex, &until);
+    CHECK(code == 0 || code == ETIMEDOUT);
+    return code;
+}
+
+bool clock_pause(pthread_cond_t *cond, pthread_mutex_t *mutex, const bool *is_ending, int64_t duration_us)
+{
+    int64_t until_us = clock_monotonic_us() + duration_us;
+    pthread_mutex_lock(mutex);
+    while (!*is_ending && clock_cond_wait(cond, mutex, until_us) == 0)
+        ;
+    bool goes_on = !*is_ending;
+    pthread_mutex_unlock(mutex);
+    return goes_on;
+}
+
+/* ---- RFC 3339 ---- */
 
 struct civil_date {
     int year;

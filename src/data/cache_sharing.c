@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #define THREAD_ARENA_BYTES ((size_t)64 << 20)
@@ -501,8 +500,7 @@ static void turn_take(struct cache_sharing *sharing, struct turn *turn, int64_t 
     while (now_us < until_us && (now_us < not_before_us || !has_work(sharing, now_us)) &&
            !sharing->is_ending) {
         int64_t wake_us = now_us < not_before_us && not_before_us < until_us ? not_before_us : until_us;
-        struct timespec at = {.tv_sec = wake_us / 1000000, .tv_nsec = wake_us % 1000000 * 1000};
-        pthread_cond_timedwait(&sharing->wake, &sharing->mutex, &at);
+        (void)clock_cond_wait(&sharing->wake, &sharing->mutex, wake_us);
         now_us = clock_monotonic_us();
     }
     if (sharing->is_ending)
@@ -674,13 +672,9 @@ static void open_sharing(struct cache *cache, struct redis *redis, const struct 
     if (redis != NULL)
         atomic_store(&sharing->losses, redis_losses(redis));
     CHECK(arena_init(&sharing->arena, THREAD_ARENA_BYTES));
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&sharing->mutex, NULL);
     pthread_mutex_init(&sharing->peers_mutex, NULL);
-    pthread_cond_init(&sharing->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&sharing->wake);
     memory_set_deaf(cache, true); /* until the link is up */
     cache_set_sharing(cache, sharing);
     struct cache_link_events events = {on_message, on_state, sharing};

@@ -35,11 +35,7 @@ void checkpointer_init(struct checkpointer *checkpointer, struct sqlite_store *s
     checkpointer->store = store;
     checkpointer->restart_pause_us = RESTART_PAUSE_US;
     pthread_mutex_init(&checkpointer->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&checkpointer->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&checkpointer->wake);
 }
 
 /* SQLite syncs the database file only when a pass reaches the log's end, which it never does under load. */
@@ -72,9 +68,8 @@ static int run_pass(struct sqlite_connection *connection)
 static void wait_for_ms(struct checkpointer *checkpointer, int64_t duration_ms)
 {
     int64_t until_us = clock_monotonic_us() + duration_ms * 1000;
-    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
     while (!checkpointer->is_stopping && checkpointer->frames - checkpointer->frames_seen < PASS_FRAMES)
-        if (pthread_cond_timedwait(&checkpointer->wake, &checkpointer->mutex, &until) == ETIMEDOUT)
+        if (clock_cond_wait(&checkpointer->wake, &checkpointer->mutex, until_us) == ETIMEDOUT)
             break;
 }
 

@@ -157,21 +157,15 @@ static void enqueue(struct postgres_batches *batches, struct postgres_waiter *wa
         pthread_cond_signal(&batches->gatherer->changed);
 }
 
-static struct timespec timespec_of(int64_t us)
-{
-    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
-}
-
 /* Until half of the usual number have come. */
 static void wait_for_others(struct postgres_batches *batches, struct postgres_waiter *self)
 {
     int64_t patience_us = batches->usual_us / GATHER_PART;
     int64_t until_us = clock_monotonic_us() + (patience_us < GATHER_US_MAX ? patience_us : GATHER_US_MAX);
-    const struct timespec until = timespec_of(until_us);
     batches->wanted = batches->usual / 2;
     batches->gatherer = self;
     while (batches->waiting < batches->wanted &&
-           pthread_cond_timedwait(&self->changed, &batches->mutex, &until) == 0)
+           clock_cond_wait(&self->changed, &batches->mutex, until_us) == 0)
         ;
     batches->gatherer = NULL;
 }
@@ -206,8 +200,7 @@ static bool wait_for_turn(struct postgres_batches *batches, struct postgres_wait
         pthread_cond_wait(&self->changed, &batches->mutex);
         return false;
     }
-    const struct timespec until = timespec_of(self->deadline_us);
-    if (pthread_cond_timedwait(&self->changed, &batches->mutex, &until) == 0 || self->is_taken)
+    if (clock_cond_wait(&self->changed, &batches->mutex, self->deadline_us) == 0 || self->is_taken)
         return false;
     struct postgres_waiter **link = &batches->first;
     while (*link != self)
@@ -228,11 +221,7 @@ enum db_result postgres_transaction_batched(struct db *db, const struct db_batch
     bool is_too_late = false;
     memcpy(self.keys, keys, sizeof(self.keys));
     CHECK(!postgres_in_transaction(db));
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&self.changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&self.changed);
     pthread_mutex_lock(&batches->mutex);
     enqueue(batches, &self);
     while (!self.is_done && !is_too_late) {

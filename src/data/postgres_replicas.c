@@ -140,29 +140,15 @@ static bool is_ahead(struct postgres_replicas *all, int64_t position, int64_t ti
 
 /* ---- waiting ---- */
 
-static struct timespec after_us(int64_t duration_us)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += duration_us / 1000000;
-    at.tv_nsec += duration_us % 1000000 * 1000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 /* Until the next round of the primary's watcher. False: it is over. */
 static bool wait_for_turn(struct postgres_replicas *all)
 {
-    struct timespec soonest = after_us(ROUND_US_MIN);
-    struct timespec latest = after_us(all->round_us);
+    int64_t now_us = clock_monotonic_us();
     pthread_mutex_lock(&all->mutex);
-    while (!all->is_stopping && pthread_cond_timedwait(&all->wanted, &all->mutex, &soonest) == 0)
+    while (!all->is_stopping && clock_cond_wait(&all->wanted, &all->mutex, now_us + ROUND_US_MIN) == 0)
         ;
     while (!all->is_stopping && !all->is_wanted &&
-           pthread_cond_timedwait(&all->wanted, &all->mutex, &latest) == 0)
+           clock_cond_wait(&all->wanted, &all->mutex, now_us + all->round_us) == 0)
         ;
     all->is_wanted = false;
     bool goes_on = !all->is_stopping;
@@ -173,10 +159,10 @@ static bool wait_for_turn(struct postgres_replicas *all)
 /* Until there is a new sample, or the primary's watcher is late with it. False: it is over. */
 static bool wait_for_sample(struct postgres_replicas *all, uint64_t *round)
 {
-    struct timespec latest = after_us(ROUND_US_MAX * 2);
+    int64_t until_us = clock_monotonic_us() + ROUND_US_MAX * 2;
     pthread_mutex_lock(&all->mutex);
     while (!all->is_stopping && all->rounds == *round &&
-           pthread_cond_timedwait(&all->sampled, &all->mutex, &latest) == 0)
+           clock_cond_wait(&all->sampled, &all->mutex, until_us) == 0)
         ;
     *round = all->rounds;
     bool goes_on = !all->is_stopping;
@@ -472,13 +458,9 @@ static bool replica_init(struct replica *replica, struct slice url, const struct
 static void init(struct postgres_replicas *all, struct postgres_store *store,
                  const struct store_options *options)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&all->mutex, NULL);
-    pthread_cond_init(&all->wanted, &monotonic);
-    pthread_cond_init(&all->sampled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&all->wanted);
+    clock_cond_init(&all->sampled);
     all->store = &store->base;
     all->lag_us_max = options->replica_lag_ms * 1000;
     all->round_us = all->lag_us_max / ROUNDS_IN_BOUND;

@@ -58,12 +58,8 @@ struct redis *redis_open(const struct redis_options *options, struct arena *aren
 {
     struct redis *redis = calloc(1, sizeof(*redis));
     CHECK(redis != NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&redis->mutex, NULL);
-    pthread_cond_init(&redis->freed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&redis->freed);
     memset(redis->slot_nodes, REDIS_NODE_NONE, sizeof(redis->slot_nodes));
     if (!arena_init(&redis->settings.arena, SETTINGS_ARENA_BYTES)) {
         *complaint = SLICE("no memory for REDIS_URL");

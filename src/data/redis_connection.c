@@ -98,21 +98,12 @@ static void *look_up(void *arg)
     return NULL;
 }
 
-static struct timespec monotonic_timespec(int64_t time_us)
-{
-    return (struct timespec){.tv_sec = time_us / 1000000, .tv_nsec = time_us % 1000000 * 1000};
-}
-
 static struct lookup *lookup_start(const struct redis_address *address)
 {
     struct lookup *lookup = calloc(1, sizeof(*lookup));
     CHECK(lookup != NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&lookup->mutex, NULL);
-    pthread_cond_init(&lookup->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&lookup->done);
     lookup->holders = 2;
     memcpy(lookup->host, address->host, sizeof(lookup->host));
     snprintf(lookup->port, sizeof(lookup->port), "%u", address->port);
@@ -147,9 +138,8 @@ static struct addrinfo *resolve(const struct redis_address *address, int64_t dea
         atomic_fetch_sub(&lookups, 1);
         return NULL;
     }
-    struct timespec until = monotonic_timespec(deadline_us);
     pthread_mutex_lock(&lookup->mutex);
-    while (!lookup->is_done && pthread_cond_timedwait(&lookup->done, &lookup->mutex, &until) == 0)
+    while (!lookup->is_done && clock_cond_wait(&lookup->done, &lookup->mutex, deadline_us) == 0)
         ;
     found = lookup->found;
     lookup->found = NULL;

@@ -10,8 +10,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
-#include <errno.h>
-
 static struct metric CONNECTIONS =
     METRIC("souk_redis_connections_total", "Connections opened to Redis", NULL, METRIC_COUNTER);
 static struct metric FAILURES =
@@ -32,8 +30,7 @@ int64_t redis_backoff_us(unsigned failures)
 
 bool redis_wait_freed(struct redis *redis, int64_t deadline_us)
 {
-    struct timespec until = {.tv_sec = deadline_us / 1000000, .tv_nsec = deadline_us % 1000000 * 1000};
-    return pthread_cond_timedwait(&redis->freed, &redis->mutex, &until) != ETIMEDOUT;
+    return clock_cond_wait(&redis->freed, &redis->mutex, deadline_us) == 0;
 }
 
 uint8_t redis_node_find_or_add(struct redis *redis, const struct redis_address *address)

@@ -163,10 +163,7 @@ static void *watchdog_main(void *arg)
         int64_t now_ms = monotonic_ms();
         atomic_store_explicit(&server->now_ms, now_ms, memory_order_relaxed);
         shut_overdue(server, now_ms);
-        int64_t until_ms = now_ms + tick;
-        struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                                 .tv_nsec = (long)(until_ms % 1000) * 1000000};
-        (void)pthread_cond_timedwait(&server->watchdog_stops, &server->connections_lock, &until);
+        (void)clock_cond_wait(&server->watchdog_stops, &server->connections_lock, (now_ms + tick) * 1000);
     }
     pthread_mutex_unlock(&server->connections_lock);
     return NULL;
@@ -174,11 +171,7 @@ static void *watchdog_main(void *arg)
 
 bool watchdog_start(struct server *server)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->watchdog_stops, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&server->watchdog_stops);
     atomic_store(&server->now_ms, monotonic_ms());
     if (pthread_create(&server->watchdog, NULL, watchdog_main, server) != 0) {
         pthread_cond_destroy(&server->watchdog_stops);

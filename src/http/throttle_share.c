@@ -10,7 +10,6 @@
 #include "data/redis.h"
 #include "http/throttle_private.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -96,23 +95,10 @@ static void exchange(struct throttle_share *share)
         exchange_some(share, share->takings + i, count - i < PIPELINE ? count - i : PIPELINE);
 }
 
-/* False at the end. */
-static bool pause_for_next(struct throttle_share *share)
-{
-    int64_t until_us = clock_monotonic_us() + THROTTLE_SHARE_MS * INT64_C(1000);
-    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-    pthread_mutex_lock(&share->lock);
-    while (!share->is_ending && pthread_cond_timedwait(&share->ends, &share->lock, &until) != ETIMEDOUT)
-        ;
-    bool goes_on = !share->is_ending;
-    pthread_mutex_unlock(&share->lock);
-    return goes_on;
-}
-
 static void *share_main(void *arg)
 {
     struct throttle_share *share = arg;
-    while (pause_for_next(share))
+    while (clock_pause(&share->ends, &share->lock, &share->is_ending, THROTTLE_SHARE_MS * INT64_C(1000)))
         exchange(share);
     return NULL;
 }
@@ -124,11 +110,7 @@ struct throttle_share *throttle_share_begin(struct throttle *throttle, struct re
     share->throttle = throttle;
     share->redis = redis;
     pthread_mutex_init(&share->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&share->ends, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&share->ends);
     bool has_arena = arena_init(&share->arena, ARENA_BYTES);
     if (has_arena && pthread_create(&share->thread, NULL, share_main, share) == 0) {
         (void)pthread_setname_np(share->thread, "throttle");

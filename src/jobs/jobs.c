@@ -11,7 +11,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define ARENA_BYTES ((size_t)64 << 20)
 #define BATCH 50
@@ -177,18 +176,10 @@ static bool run_round(struct jobs *jobs)
 /* Until the next round, or until it is to end. */
 static void wait_ms(struct jobs *jobs, int64_t duration_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += duration_ms / 1000;
-    until.tv_nsec += duration_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    int64_t until_us = clock_monotonic_us() + duration_ms * 1000;
     pthread_mutex_lock(&jobs->lock);
-    int waited = 0;
-    while (!atomic_load(&jobs->is_stopping) && waited == 0)
-        waited = pthread_cond_timedwait(&jobs->stopped, &jobs->lock, &until);
+    while (!atomic_load(&jobs->is_stopping) && clock_cond_wait(&jobs->stopped, &jobs->lock, until_us) == 0)
+        ;
     pthread_mutex_unlock(&jobs->lock);
 }
 
@@ -221,12 +212,8 @@ struct jobs *jobs_start(const struct services *services)
     struct jobs *jobs = calloc(1, sizeof(*jobs));
     if (jobs == NULL)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_cond_init(&jobs->stopped, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&jobs->stopped);
     jobs->services = services;
     jobs->mailer = mailer_new(services->config);
     metric_add(&EXPIRED_ORDERS, 0); /* shown from the start */

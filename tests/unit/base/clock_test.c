@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -158,6 +159,88 @@ static void reads_the_clocks(void **state)
     assert_true(passed >= 2000 && passed < 10000000);
 }
 
+/* ---- waiting ---- */
+
+struct meeting {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool is_ending;
+};
+
+static void meeting_init(struct meeting *meeting)
+{
+    *meeting = (struct meeting){.is_ending = false};
+    pthread_mutex_init(&meeting->mutex, NULL);
+    clock_cond_init(&meeting->cond);
+}
+
+static void meeting_release(struct meeting *meeting)
+{
+    pthread_cond_destroy(&meeting->cond);
+    pthread_mutex_destroy(&meeting->mutex);
+}
+
+static void *end_it(void *arg)
+{
+    struct meeting *meeting = arg;
+    pthread_mutex_lock(&meeting->mutex);
+    meeting->is_ending = true;
+    pthread_cond_signal(&meeting->cond);
+    pthread_mutex_unlock(&meeting->mutex);
+    return NULL;
+}
+
+static void a_wait_ends_at_its_time_on_the_monotonic_clock(void **state)
+{
+    (void)state;
+    struct meeting meeting;
+    meeting_init(&meeting);
+    pthread_mutex_lock(&meeting.mutex);
+    int64_t until_us = clock_monotonic_us() + 20000;
+    while (clock_cond_wait(&meeting.cond, &meeting.mutex, until_us) == 0)
+        ;
+    int64_t late_us = clock_monotonic_us() - until_us;
+    assert_true(late_us >= 0 && late_us < 10000000);
+    /* What is past does not wait. */
+    assert_int_equal(clock_cond_wait(&meeting.cond, &meeting.mutex, until_us), ETIMEDOUT);
+    pthread_mutex_unlock(&meeting.mutex);
+    meeting_release(&meeting);
+}
+
+static void a_wait_ends_when_it_is_signalled(void **state)
+{
+    (void)state;
+    struct meeting meeting;
+    pthread_t thread;
+    meeting_init(&meeting);
+    pthread_mutex_lock(&meeting.mutex);
+    assert_int_equal(pthread_create(&thread, NULL, end_it, &meeting), 0);
+    int64_t until_us = clock_monotonic_us() + 60000000;
+    while (!meeting.is_ending)
+        assert_int_equal(clock_cond_wait(&meeting.cond, &meeting.mutex, until_us), 0);
+    pthread_mutex_unlock(&meeting.mutex);
+    pthread_join(thread, NULL);
+    meeting_release(&meeting);
+}
+
+static void a_pause_lasts_its_time_or_until_the_end(void **state)
+{
+    (void)state;
+    struct meeting meeting;
+    pthread_t thread;
+    meeting_init(&meeting);
+    int64_t before_us = clock_monotonic_us();
+    assert_true(clock_pause(&meeting.cond, &meeting.mutex, &meeting.is_ending, 20000));
+    assert_true(clock_monotonic_us() - before_us >= 20000);
+    assert_int_equal(pthread_create(&thread, NULL, end_it, &meeting), 0);
+    before_us = clock_monotonic_us();
+    assert_false(clock_pause(&meeting.cond, &meeting.mutex, &meeting.is_ending, 60000000));
+    assert_false(clock_pause(&meeting.cond, &meeting.mutex, &meeting.is_ending, 60000000));
+    assert_true(clock_monotonic_us() - before_us < 30000000);
+    pthread_join(thread, NULL);
+    meeting_release(&meeting);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +249,9 @@ int main(void)
         cmocka_unit_test(parses),
         cmocka_unit_test(refuses_what_is_no_time),
         cmocka_unit_test(reads_the_clocks),
+        cmocka_unit_test(a_wait_ends_at_its_time_on_the_monotonic_clock),
+        cmocka_unit_test(a_wait_ends_when_it_is_signalled),
+        cmocka_unit_test(a_pause_lasts_its_time_or_until_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
