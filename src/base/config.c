@@ -777,14 +777,10 @@ static bool write_new_file(const char *path, struct slice text)
  * False with errno. */
 static bool create_secret(struct arena *arena, const char *path)
 {
-    static const char HEX[] = "0123456789abcdef";
     uint8_t random[32];
     char text[2 * sizeof(random) + 1];
     random_fill(random, sizeof(random));
-    for (size_t i = 0; i < sizeof(random); i++) {
-        text[2 * i] = HEX[random[i] >> 4];
-        text[2 * i + 1] = HEX[random[i] & 15];
-    }
+    hex_encode(random, sizeof(random), text);
     text[sizeof(text) - 1] = '\n';
     struct slice temporary = arena_format(arena, "%s.%016llx", path, (unsigned long long)random_u64());
     if (!write_new_file(temporary.ptr, (struct slice){text, sizeof(text)}))

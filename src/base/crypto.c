@@ -115,6 +115,25 @@ struct slice base64url_decode(struct arena *arena, struct slice text)
     return (struct slice){(const char *)bytes, len};
 }
 
+void hex_encode(const void *bytes, size_t len, char *text)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    const uint8_t *byte = bytes;
+    for (size_t i = 0; i < len; i++) {
+        text[2 * i] = DIGITS[byte[i] >> 4];
+        text[2 * i + 1] = DIGITS[byte[i] & 15];
+    }
+}
+
+int hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    if (digit >= 'a' && digit <= 'f')
+        return digit - 'a' + 10;
+    return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
+}
+
 uint64_t hash64(struct slice data)
 {
     return XXH3_64bits(bytes_of(data), data.len);

@@ -21,6 +21,10 @@ bool bytes_equal_constant_time(struct slice a, struct slice b);
 struct slice base64url_encode(struct arena *arena, struct slice bytes);
 /* Strict: no padding, no white space, canonical last character; absent when malformed. */
 struct slice base64url_decode(struct arena *arena, struct slice text);
+/* Two lower-case digits for each byte (RFC 4648 section 8): 2 * len characters, no NUL. */
+void hex_encode(const void *bytes, size_t len, char *text);
+/* What a hexadecimal digit of either case stands for; -1 when it is none. */
+int hex_value(char digit);
 /* XXH3, 64 bits: for hash tables and entity tags, never where somebody gains by a collision. */
 uint64_t hash64(struct slice data);
 /* Encrypts with XChaCha20-Poly1305 under a 32-byte key; the nonce is put in front. */

@@ -85,13 +85,11 @@ static unsigned read_hex4(struct reader *reader)
 {
     unsigned value = 0;
     for (int i = 0; i < 4; i++) {
-        char c = reader->at < reader->end ? *reader->at++ : '\0';
-        if (c >= '0' && c <= '9')
-            value = value << 4 | (unsigned)(c - '0');
-        else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
-            value = value << 4 | (unsigned)((c | 0x20) - 'a' + 10);
-        else
+        int digit = reader->at < reader->end ? hex_value(*reader->at++) : -1;
+        if (digit < 0)
             wrong(reader);
+        else
+            value = value << 4 | (unsigned)digit;
     }
     return value;
 }

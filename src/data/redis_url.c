@@ -2,6 +2,7 @@
 #include "data/redis_private.h"
 
 #include "base/check.h"
+#include "base/crypto.h"
 
 #include <stdio.h>
 
@@ -12,15 +13,6 @@ static bool complain(struct arena *arena, struct slice *complaint, const char *w
     return false;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Percent-decoded, with a NUL behind it; absent when malformed or when a NUL is in it. */
 static struct slice decode(struct arena *arena, struct slice text)
 {
@@ -29,8 +21,8 @@ static struct slice decode(struct arena *arena, struct slice text)
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '%') {
-            int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
-            int low = i + 2 < text.len ? hex_digit(text.ptr[i + 2]) : -1;
+            int high = i + 2 < text.len ? hex_value(text.ptr[i + 1]) : -1;
+            int low = i + 2 < text.len ? hex_value(text.ptr[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return SLICE_ABSENT;
             c = (char)(high * 16 + low);

@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define TICK_MS_MIN 10
 #define TICK_MS_MAX 250

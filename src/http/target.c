@@ -1,6 +1,7 @@
 /* Cutting and unescaping targets. */
 #include "http/target.h"
 
+#include "base/crypto.h"
 #include "base/limits.h"
 
 /* Bytes that may stand in a target; '%' is looked at when it is unescaped. Raw non-ASCII and the characters
@@ -38,14 +39,6 @@ bool target_split(struct slice raw, struct target *target)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool target_unescape(struct arena *arena, struct slice raw, bool plus_is_space, struct slice *out)
 {
     size_t plain = 0;
@@ -64,8 +57,8 @@ bool target_unescape(struct arena *arena, struct slice raw, bool plus_is_space, 
         if (c == '+' && plus_is_space) {
             c = ' ';
         } else if (c == '%') {
-            int high = i + 2 < raw.len ? hex_digit(raw.ptr[i + 1]) : -1;
-            int low = i + 2 < raw.len ? hex_digit(raw.ptr[i + 2]) : -1;
+            int high = i + 2 < raw.len ? hex_value(raw.ptr[i + 1]) : -1;
+            int low = i + 2 < raw.len ? hex_value(raw.ptr[i + 2]) : -1;
             if (high < 0 || low < 0 || (high == 0 && low == 0))
                 return false;
             c = (char)(high * 16 + low);

@@ -4,6 +4,7 @@
 #include "shop/checkout.h"
 
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "shop/users.h"
 
 #include <stdlib.h>
@@ -41,16 +42,11 @@ struct together {
 
 /* ---- reading ---- */
 
-static void json_field_hex(struct json_writer *json, const char *key, const uint8_t *bytes, size_t len)
+static void json_field_hash(struct json_writer *json, const char *key, const uint8_t hash[SHA256_LEN])
 {
-    static const char HEX[] = "0123456789abcdef";
     char text[2 * SHA256_LEN];
-    CHECK(len <= SHA256_LEN);
-    for (size_t i = 0; i < len; i++) {
-        text[2 * i] = HEX[bytes[i] >> 4];
-        text[2 * i + 1] = HEX[bytes[i] & 15];
-    }
-    json_field_string(json, key, (struct slice){text, 2 * len});
+    hex_encode(hash, SHA256_LEN, text);
+    json_field_string(json, key, (struct slice){text, sizeof(text)});
 }
 
 static struct slice wanted_json(const struct together *together)
@@ -65,7 +61,7 @@ static struct slice wanted_json(const struct together *together)
         json_object_begin(&json);
         json_field_uuid(&json, "cart", together->checkouts[i]->input->id);
         if (request->idempotency.is_present)
-            json_field_hex(&json, "scope", request->idempotency.scope, SHA256_LEN);
+            json_field_hash(&json, "scope", request->idempotency.scope);
         json_object_end(&json);
     }
     json_array_end(&json);
@@ -286,8 +282,8 @@ static void placed_write(struct json_writer *json, struct checkout *checkout, co
     stock_write(json, stock, stock_count);
     prices_write(json, checkout);
     if (request->idempotency.is_present) {
-        json_field_hex(json, "scope", request->idempotency.scope, SHA256_LEN);
-        json_field_hex(json, "body_hash", request->idempotency.body, SHA256_LEN);
+        json_field_hash(json, "scope", request->idempotency.scope);
+        json_field_hash(json, "body_hash", request->idempotency.body);
     }
     json_object_end(json);
 }

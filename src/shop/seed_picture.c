@@ -2,6 +2,7 @@
 #include "shop/seed_picture.h"
 
 #include "base/check.h"
+#include "base/crypto.h"
 #include "shop/seed_data.h"
 
 #include <stdio.h>
@@ -13,11 +14,6 @@
 struct colour {
     int parts[3]; /* red, green, blue: 0..255 */
 };
-
-static int hex_value(char c)
-{
-    return c <= '9' ? c - '0' : (c | 32) - 'a' + 10;
-}
 
 static struct colour colour_read(struct slice text)
 {

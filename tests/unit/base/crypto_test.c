@@ -101,6 +101,27 @@ static void encodes_as_rfc_4648(void **state)
     }
 }
 
+static void writes_and_reads_hexadecimal(void **state)
+{
+    (void)state;
+    static const char DIGITS[] = "0123456789abcdef";
+    char text[2 * 256], none = 'x';
+    uint8_t bytes[256];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)i;
+    hex_encode(bytes, sizeof(bytes), text);
+    assert_memory_equal(text, "000102030405060708090a0b0c0d0e0f10", 34);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        assert_int_equal(hex_value(text[2 * i]) * 16 + hex_value(text[2 * i + 1]), i);
+    hex_encode(bytes, 0, &none);
+    assert_int_equal(none, 'x');
+    for (int c = -128; c < 128; c++) {
+        int lower = c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c;
+        const char *digit = lower > 0 ? strchr(DIGITS, lower) : NULL;
+        assert_int_equal(hex_value((char)c), digit != NULL ? (int)(digit - DIGITS) : -1);
+    }
+}
+
 static void decodes_strictly(void **state)
 {
     (void)state;
@@ -230,6 +251,7 @@ int main(void)
         with_arena(authenticates_as_rfc_4231),
         with_arena(compares_bytes),
         with_arena(encodes_as_rfc_4648),
+        with_arena(writes_and_reads_hexadecimal),
         with_arena(decodes_strictly),
         with_arena(hashes_as_xxh3),
         with_arena(seals_and_opens),
