@@ -60,7 +60,7 @@ int64_t postgres_give_up_us(const struct postgres_connection *connection, int64_
     return deadline_us != 0 && deadline_us < until_us ? deadline_us : until_us;
 }
 
-static bool is_too_late(const struct postgres_connection *connection)
+bool postgres_is_late(const struct postgres_connection *connection)
 {
     int64_t deadline_us = connection->base.deadline_us;
     return deadline_us != 0 && clock_monotonic_us() >= deadline_us;
@@ -397,7 +397,7 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
 {
     *result = DB_ERROR;
     postgres_land_expected(connection);
-    if (flight->control == NULL && is_too_late(connection)) { /* nothing is sent that nobody waits for */
+    if (flight->control == NULL && postgres_is_late(connection)) { /* nothing is sent that nobody waits for */
         connection->is_lost = connection->depth > 0;
         return NULL;
     }

@@ -110,6 +110,8 @@ struct postgres_connection *postgres_connection_new(struct store *store, struct 
 void postgres_connection_free(struct postgres_connection *connection);
 /* Whether there is a live connection, after trying to make one. */
 bool postgres_ensure(struct postgres_connection *connection);
+/* Whether the caller's deadline, if there is one, has passed. */
+bool postgres_is_late(const struct postgres_connection *connection);
 /* The earlier of `wait_us` from now and the caller's deadline. */
 int64_t postgres_give_up_us(const struct postgres_connection *connection, int64_t wait_us);
 /* Ends the connection; what ran is lost. A transaction on it must run again. */

@@ -343,8 +343,8 @@ static PGresult *fly_call(struct postgres_connection *connection, const struct p
     bool is_read = slice_starts_with(sql, SLICE("SELECT")) || slice_starts_with(sql, SLICE("WITH"));
     PGresult *reply = postgres_fly(connection, flight, result);
     bool was_broken = *result == DB_ERROR && connection->pg == NULL;
-    bool is_late = connection->base.deadline_us != 0 && clock_monotonic_us() >= connection->base.deadline_us;
-    if (!was_broken || is_late || !is_read || connection->depth > 0 || connection->server->is_optional)
+    if (!was_broken || postgres_is_late(connection) || !is_read || connection->depth > 0 ||
+        connection->server->is_optional)
         return reply;
     PQclear(reply);
     return postgres_fly(connection, flight, result);
