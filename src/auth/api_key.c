@@ -117,25 +117,14 @@ enum db_result api_key_check(struct db *db, const uint8_t hash[SHA256_LEN], int6
 /* How a key stands in the cache: numbers with spaces between them, of this version's form. */
 #define FORM "1"
 
-static struct slice id_text(struct arena *arena, const char *kind, struct uuid id)
-{
-    char text[UUID_TEXT_LEN];
-    uuid_format(id, text);
-    return arena_format(arena, "%s:%.*s", kind, UUID_TEXT_LEN, text);
-}
-
 /* "api_key_hash:" and the hash in hexadecimal, since it also stands in Redis. */
 static struct slice cache_key_of(struct arena *arena, const uint8_t hash[SHA256_LEN])
 {
     static const char PREFIX[] = "api_key_hash:";
-    static const char DIGITS[] = "0123456789abcdef";
     const size_t prefix_len = sizeof(PREFIX) - 1;
     char *text = arena_alloc(arena, prefix_len + 2 * SHA256_LEN);
     memcpy(text, PREFIX, prefix_len);
-    for (size_t i = 0; i < SHA256_LEN; i++) {
-        text[prefix_len + 2 * i] = DIGITS[hash[i] >> 4];
-        text[prefix_len + 2 * i + 1] = DIGITS[hash[i] & 15];
-    }
+    hex_encode(hash, SHA256_LEN, text + prefix_len);
     return (struct slice){text, prefix_len + 2 * SHA256_LEN};
 }
 
@@ -194,7 +183,8 @@ static void remember(struct cache *cache, struct cache_ticket ticket, struct are
                      struct slice cache_key, const struct api_key *key, int64_t now_ms, int64_t seconds)
 {
     int64_t left = key->good_until_ms != 0 ? (key->good_until_ms - now_ms) / 1000 : seconds;
-    const struct slice tags[] = {id_text(arena, "api_key", key->id), id_text(arena, "plan", key->plan_id)};
+    const struct slice tags[] = {cache_tag_of(arena, "api_key", key->id),
+                                 cache_tag_of(arena, "plan", key->plan_id)};
     if (left > 0)
         cache_put(cache, ticket, cache_key, key_pack(arena, key), tags, COUNT_OF(tags),
                   left < seconds ? left : seconds);

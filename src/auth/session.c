@@ -318,13 +318,6 @@ enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_
 
 /* ---- the same, remembered ---- */
 
-static struct slice id_text(struct arena *arena, const char *kind, struct uuid id)
-{
-    char text[UUID_TEXT_LEN];
-    uuid_format(id, text);
-    return arena_format(arena, "%s:%.*s", kind, UUID_TEXT_LEN, text);
-}
-
 /* "role user-id expiry scopes has-second-factor role's-name". Another version of souk that finds it takes it
  * for none, and asks the database. */
 static struct slice standing_pack(struct arena *arena, const struct session_standing *standing)
@@ -362,7 +355,7 @@ static void standing_put(struct cache *cache, struct arena *arena, struct cache_
                          struct slice key, const struct session_standing *standing, int64_t now_ms)
 {
     int64_t seconds = (standing->expires_at_ms - now_ms) / 1000;
-    const struct slice tags[] = {key, id_text(arena, "user", standing->user_id),
+    const struct slice tags[] = {key, cache_tag_of(arena, "user", standing->user_id),
                                  arena_format(arena, "role:%s", standing->role_name)};
     cache_put(cache, ticket, key, standing_pack(arena, standing), tags, COUNT_OF(tags),
               seconds < SESSION_CACHE_SECONDS ? seconds : SESSION_CACHE_SECONDS);
@@ -372,7 +365,7 @@ enum db_result session_check_cached(struct cache *cache, struct db *db, struct a
                                     const struct principal *principal, int64_t now_ms,
                                     struct session_standing *standing)
 {
-    struct slice key = id_text(arena, "session", principal->session_id); /* and its own tag */
+    struct slice key = cache_tag_of(arena, "session", principal->session_id); /* and its own tag */
     struct slice packed;
     struct cache_ticket ticket;
     int64_t age_s;

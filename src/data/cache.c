@@ -389,6 +389,17 @@ void cache_free(struct cache *cache)
     free(cache);
 }
 
+struct slice cache_tag_of(struct arena *arena, const char *kind, struct uuid id)
+{
+    size_t kind_len = strlen(kind), len = kind_len + 1 + UUID_TEXT_LEN;
+    CHECK(len <= CACHE_TAG_BYTES_MAX);
+    char *text = arena_alloc(arena, len); /* by hand: a list has one for each of its products */
+    memcpy(text, kind, kind_len);
+    text[kind_len] = ':';
+    uuid_format(id, text + kind_len + 1);
+    return (struct slice){text, len};
+}
+
 struct cache_ticket cache_ticket(struct cache *cache)
 {
     return (struct cache_ticket){.generation = atomic_load(&cache->drops)};

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/ids.h"
 
 struct cache;
 struct cache_link;
@@ -42,6 +43,9 @@ void cache_connect(struct cache *cache, const struct cache_link *link);
  * nobody tells this server of edits. */
 enum cache_tier { CACHE_TIER_NONE, CACHE_TIER_UP, CACHE_TIER_DEGRADED };
 enum cache_tier cache_shared_tier(struct cache *cache);
+
+/* The tag of one thing, also the key of what is kept for it alone: "product" and an id make "product:ID". */
+struct slice cache_tag_of(struct arena *arena, const char *kind, struct uuid id);
 
 /* Before the read whose result may be put. */
 struct cache_ticket cache_ticket(struct cache *cache);

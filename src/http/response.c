@@ -3,8 +3,6 @@
 
 #include "data/cache.h"
 
-#define TAG_BYTES_MAX 64
-
 /* A cache tag to drop once the commit is durable. */
 struct response_drop {
     struct slice tag;
@@ -74,19 +72,6 @@ void response_location(struct response *response, const char *collection, struct
                     arena_format(response->arena, "%s%.*s", collection, UUID_TEXT_LEN, text));
 }
 
-/* "product" and an id make "product:ID". */
-static struct slice tag_of(struct response *response, const char *kind, struct uuid id)
-{
-    size_t kind_len = strlen(kind);
-    size_t len = kind_len + 1 + UUID_TEXT_LEN;
-    CHECK(len <= TAG_BYTES_MAX);
-    char *text = arena_alloc(response->arena, len); /* by hand: a list has one for each of its products */
-    memcpy(text, kind, kind_len);
-    text[kind_len] = ':';
-    uuid_format(id, text + kind_len + 1);
-    return (struct slice){text, len};
-}
-
 void response_tag(struct response *response, const char *kind, struct uuid id)
 {
     /* An entry without one of its tags could outlive what it shows: rather no entry. */
@@ -94,7 +79,7 @@ void response_tag(struct response *response, const char *kind, struct uuid id)
         response->is_uncacheable = true;
         return;
     }
-    response->tags[response->tag_count++] = tag_of(response, kind, id);
+    response->tags[response->tag_count++] = cache_tag_of(response->arena, kind, id);
 }
 
 static void drop_add(struct response *response, struct slice tag, bool is_fade)
@@ -113,12 +98,12 @@ void response_drop(struct response *response, const char *tag)
 
 void response_drop_id(struct response *response, const char *kind, struct uuid id)
 {
-    drop_add(response, tag_of(response, kind, id), false);
+    drop_add(response, cache_tag_of(response->arena, kind, id), false);
 }
 
 void response_fade_id(struct response *response, const char *kind, struct uuid id)
 {
-    drop_add(response, tag_of(response, kind, id), true);
+    drop_add(response, cache_tag_of(response->arena, kind, id), true);
 }
 
 void response_count(struct response *response, struct metric *metric, int64_t amount)
