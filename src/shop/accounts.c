@@ -305,14 +305,13 @@ enum http_status auth_refresh(struct request *request, struct response *response
     if (accounts_are_external(request))
         return external_refresh(request, response);
     const struct auth_refresh_input *input = request->input;
-    struct renewal renewal = {.request = request, .refresh_token = input->refresh_token};
-    renewal.answer.is_cookie = !input->has_refresh_token && !slice_is_absent(request->refresh_cookie);
-    if (renewal.answer.is_cookie) {
-        enum http_status refusal = refuse_foreign_origin(request, response);
-        if (refusal != 0)
-            return refusal;
-        renewal.refresh_token = request->refresh_cookie;
-    }
+    struct shown_token shown;
+    enum http_status refusal =
+        refresh_token_read(request, response, input->has_refresh_token, input->refresh_token, &shown);
+    if (refusal != 0)
+        return refusal;
+    struct renewal renewal = {
+        .request = request, .refresh_token = shown.text, .answer.is_cookie = shown.is_cookie};
     enum db_result result = DB_DONE;
     if (!slice_is_absent(renewal.refresh_token))
         result = db_transaction(request->db, refresh_commit, &renewal);
@@ -333,12 +332,6 @@ enum http_status auth_refresh(struct request *request, struct response *response
 
 /* ---- POST /auth/logout ---- */
 
-static enum db_result session_end(struct request *request, struct response *response, struct uuid session_id)
-{
-    response_drop_id(response, "session", session_id);
-    return session_revoke(request->db, session_id, request->now_ms);
-}
-
 static enum db_result session_end_of_token(struct request *request, struct response *response,
                                            struct slice refresh_token)
 {
@@ -354,22 +347,19 @@ enum http_status auth_logout(struct request *request, struct response *response)
     if (accounts_are_external(request))
         return external_logout(request, response);
     const struct auth_logout_input *input = request->input;
-    bool is_cookie = !input->has_refresh_token && !slice_is_absent(request->refresh_cookie);
-    if (is_cookie) {
-        enum http_status refusal = refuse_foreign_origin(request, response);
-        if (refusal != 0)
-            return refusal;
-    }
+    struct shown_token shown;
+    enum http_status refusal =
+        refresh_token_read(request, response, input->has_refresh_token, input->refresh_token, &shown);
+    if (refusal != 0)
+        return refusal;
     enum db_result result = DB_DONE;
     if (principal_is_user(&request->principal))
         result = session_end(request, response, request->principal.session_id);
-    if (result == DB_DONE && input->has_refresh_token)
-        result = session_end_of_token(request, response, input->refresh_token);
-    if (result == DB_DONE && is_cookie)
-        result = session_end_of_token(request, response, request->refresh_cookie);
+    if (result == DB_DONE && !slice_is_absent(shown.text))
+        result = session_end_of_token(request, response, shown.text);
     if (result != DB_DONE)
         return problem_database(response, result);
-    if (is_cookie)
+    if (shown.is_cookie)
         refresh_cookie_clear(request, response);
     return HTTP_STATUS_NO_CONTENT;
 }
@@ -499,22 +489,12 @@ struct password_reset {
     struct slice hash;
 };
 
-DB_STATEMENT(EMAIL_OF) = {
-    .sql = "SELECT email_folded FROM users WHERE id = $1",
-    .params = {DB_UUID},
-    .columns = {DB_TEXT},
-};
-
 /* Whoever reads the account's mail is its owner: what others guessed keeps them out no longer. */
 static enum db_result attempts_forget(struct request *request, struct db *db, struct uuid user_id)
 {
-    struct db_rows *rows = db_query(db, &EMAIL_OF, DB_ARGS(db_uuid(user_id)));
-    enum db_result result = db_next(rows);
-    if (result != DB_ROW)
-        return result;
-    struct slice email_folded = db_copy_text(rows, 0, request->arena);
-    db_close(rows);
-    return login_guard_forget(request, db, email_folded);
+    struct user_email email;
+    enum db_result result = user_email_read(db, request->arena, user_id, &email);
+    return result == DB_ROW ? login_guard_forget(request, db, email.folded) : result;
 }
 
 static enum db_result password_reset_commit(struct db *db, void *arg)

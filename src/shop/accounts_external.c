@@ -73,6 +73,29 @@ static enum http_status refuse_code(struct response *response)
     return problem(response, PROBLEM_INVALID_TOKEN, "The code is wrong, used or expired; ask for another");
 }
 
+/* What any of Cognito's operations may say. 0 when it is something that only the caller can answer.
+ * `password_field` is what the request calls the password that is to be set; NULL: it sets none. */
+static enum http_status refuse_outcome(struct response *response, enum cognito_outcome outcome,
+                                       const char *password_field)
+{
+    switch (outcome) {
+    case COGNITO_TOO_OFTEN:
+        return refuse_often(response);
+    case COGNITO_AWAY:
+        return refuse_away(response);
+    case COGNITO_BAD_PASSWORD:
+        return password_field != NULL ? refuse_password(response, password_field) : (enum http_status)0;
+    case COGNITO_DONE:
+    case COGNITO_NOT_AUTHORIZED:
+    case COGNITO_EXISTS:
+    case COGNITO_BAD_CODE:
+    case COGNITO_BAD_PARAMETER:
+    case COGNITO_CHALLENGE:
+        break;
+    }
+    return (enum http_status)0;
+}
+
 static enum http_status refuse_refresh_token(struct response *response)
 {
     return problem_with_status(response, PROBLEM_INVALID_TOKEN, HTTP_STATUS_UNAUTHORIZED,
@@ -321,83 +344,44 @@ enum http_status external_email_verify(struct request *request, struct response 
         return refusal;
     if (slice_is_absent(input->email))
         return problem_field(response, "email", "REQUIRED", "is needed beside the code");
-    switch (cognito_confirm_sign_up(request->services->issuer, request->arena, input->email, input->token)) {
-    case COGNITO_DONE:
+    enum cognito_outcome outcome =
+        cognito_confirm_sign_up(request->services->issuer, request->arena, input->email, input->token);
+    if (outcome == COGNITO_DONE)
         return HTTP_STATUS_NO_CONTENT;
-    case COGNITO_TOO_OFTEN:
-        return refuse_often(response);
-    case COGNITO_AWAY:
-        return refuse_away(response);
-    case COGNITO_NOT_AUTHORIZED:
-    case COGNITO_EXISTS:
-    case COGNITO_BAD_CODE:
-    case COGNITO_BAD_PASSWORD:
-    case COGNITO_BAD_PARAMETER:
-    case COGNITO_CHALLENGE:
-        break;
-    }
-    return refuse_code(response);
+    refusal = refuse_outcome(response, outcome, NULL);
+    return refusal != 0 ? refusal : refuse_code(response);
 }
 
 /* ---- refreshing and ending ---- */
-
-/* The token of the body, else of the cookie; absent without. *refusal unless the cookie comes from our pages.
- */
-static struct slice presented_token(struct request *request, struct response *response, bool has_token,
-                                    struct slice token, bool *is_cookie, enum http_status *refusal)
-{
-    *refusal = (enum http_status)0;
-    *is_cookie = !has_token && !slice_is_absent(request->refresh_cookie);
-    if (!*is_cookie)
-        return has_token ? token : SLICE_ABSENT;
-    *refusal = refuse_foreign_origin(request, response);
-    return request->refresh_cookie;
-}
 
 enum http_status external_refresh(struct request *request, struct response *response)
 {
     const struct auth_refresh_input *input = request->input;
     struct entrance *entrance = ARENA_NEW(request->arena, struct entrance);
     struct slice username, token;
+    struct shown_token shown;
     struct cognito_tokens tokens;
     struct kept kept;
     enum http_status refusal = refuse_unless_cognito(request, response);
     if (refusal != 0)
         return refusal;
-    entrance->request = request;
-    struct slice wrapped = presented_token(request, response, input->has_refresh_token, input->refresh_token,
-                                           &entrance->answer.is_cookie, &refusal);
+    refusal = refresh_token_read(request, response, input->has_refresh_token, input->refresh_token, &shown);
     if (refusal != 0)
         return refusal;
-    if (slice_is_absent(wrapped) || !refresh_unwrap(request->arena, wrapped, &username, &token))
+    *entrance = (struct entrance){.request = request, .answer.is_cookie = shown.is_cookie};
+    if (slice_is_absent(shown.text) || !refresh_unwrap(request->arena, shown.text, &username, &token))
         return refuse_refresh_token(response);
-    enum db_result result = refresh_find(request, wrapped, &kept);
+    enum db_result result = refresh_find(request, shown.text, &kept);
     if (result == DB_DONE || (result == DB_ROW && !kept.is_good))
         return refuse_refresh_token(response);
     if (result != DB_ROW)
         return problem_database(response, result);
-    switch (cognito_refresh(request->services->issuer, request->arena, username, token, &tokens)) {
-    case COGNITO_DONE:
-        return enter(request, response, entrance, &tokens, wrapped, HTTP_STATUS_OK);
-    case COGNITO_TOO_OFTEN:
-        return refuse_often(response);
-    case COGNITO_AWAY:
-        return refuse_away(response);
-    case COGNITO_NOT_AUTHORIZED:
-    case COGNITO_EXISTS:
-    case COGNITO_BAD_CODE:
-    case COGNITO_BAD_PASSWORD:
-    case COGNITO_BAD_PARAMETER:
-    case COGNITO_CHALLENGE:
-        break;
-    }
-    return refuse_refresh_token(response);
-}
-
-static enum db_result session_end(struct request *request, struct response *response, struct uuid session_id)
-{
-    response_drop_id(response, "session", session_id);
-    return session_revoke(request->db, session_id, request->now_ms);
+    enum cognito_outcome outcome =
+        cognito_refresh(request->services->issuer, request->arena, username, token, &tokens);
+    if (outcome == COGNITO_DONE)
+        return enter(request, response, entrance, &tokens, shown.text, HTTP_STATUS_OK);
+    refusal = refuse_outcome(response, outcome, NULL);
+    return refusal != 0 ? refusal : refuse_refresh_token(response);
 }
 
 /* Here first: then the token renews nothing any more, whatever Cognito says. */
@@ -419,20 +403,20 @@ static enum db_result refresh_end(struct request *request, struct response *resp
 enum http_status external_logout(struct request *request, struct response *response)
 {
     const struct auth_logout_input *input = request->input;
-    bool is_cognito = issuer_settings_of(request->services->issuer)->provider == AUTH_COGNITO, is_cookie;
-    enum http_status refusal;
-    struct slice wrapped = presented_token(request, response, input->has_refresh_token, input->refresh_token,
-                                           &is_cookie, &refusal);
+    bool is_cognito = issuer_settings_of(request->services->issuer)->provider == AUTH_COGNITO;
+    struct shown_token shown;
+    enum http_status refusal =
+        refresh_token_read(request, response, input->has_refresh_token, input->refresh_token, &shown);
     if (refusal != 0)
         return refusal;
     enum db_result result = DB_DONE;
     if (principal_is_user(&request->principal))
         result = session_end(request, response, request->principal.session_id);
     if (result == DB_DONE && is_cognito)
-        result = refresh_end(request, response, wrapped);
+        result = refresh_end(request, response, shown.text);
     if (result != DB_DONE)
         return problem_database(response, result);
-    if (is_cookie)
+    if (shown.is_cookie)
         refresh_cookie_clear(request, response);
     return HTTP_STATUS_NO_CONTENT;
 }
@@ -490,33 +474,15 @@ enum http_status external_password_reset(struct request *request, struct respons
         return refusal;
     if (slice_is_absent(input->email))
         return problem_field(response, "email", "REQUIRED", "is needed beside the code");
-    switch (cognito_confirm_forgot_password(request->services->issuer, request->arena, input->email,
-                                            input->token, input->new_password)) {
-    case COGNITO_DONE: {
-        enum db_result result = end_all_of(request, response, input->email);
-        return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+    enum cognito_outcome outcome = cognito_confirm_forgot_password(
+        request->services->issuer, request->arena, input->email, input->token, input->new_password);
+    if (outcome != COGNITO_DONE) {
+        refusal = refuse_outcome(response, outcome, "newPassword");
+        return refusal != 0 ? refusal : refuse_code(response);
     }
-    case COGNITO_BAD_PASSWORD:
-        return refuse_password(response, "newPassword");
-    case COGNITO_TOO_OFTEN:
-        return refuse_often(response);
-    case COGNITO_AWAY:
-        return refuse_away(response);
-    case COGNITO_NOT_AUTHORIZED:
-    case COGNITO_EXISTS:
-    case COGNITO_BAD_CODE:
-    case COGNITO_BAD_PARAMETER:
-    case COGNITO_CHALLENGE:
-        break;
-    }
-    return refuse_code(response);
+    enum db_result result = end_all_of(request, response, input->email);
+    return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
 }
-
-DB_STATEMENT(EMAIL_OF_USER) = {
-    .sql = "SELECT email FROM users WHERE id = $1 AND deleted_at IS NULL",
-    .params = {DB_UUID},
-    .columns = {DB_TEXT},
-};
 
 /* The new password holds; all sessions end, at Cognito too, and this caller gets a new one. */
 static enum http_status changed(struct request *request, struct response *response, struct slice email,
@@ -539,31 +505,19 @@ enum http_status external_password_change(struct request *request, struct respon
     enum http_status refusal = refuse_unless_cognito(request, response);
     if (refusal != 0)
         return refusal;
-    struct db_rows *rows =
-        db_query(request->db, &EMAIL_OF_USER, DB_ARGS(db_uuid(request->principal.user_id)));
-    enum db_result result = db_next(rows);
+    struct user_email email;
+    enum db_result result = user_email_read(request->db, request->arena, request->principal.user_id, &email);
     if (result != DB_ROW)
         return problem_database(response, result == DB_DONE ? DB_CONFLICT : result);
-    struct slice email = db_copy_text(rows, 0, request->arena);
-    db_close(rows);
-    switch (cognito_change_password(request->services->issuer, request->arena, request->access_token,
-                                    input->current_password, input->new_password)) {
-    case COGNITO_DONE:
-        return changed(request, response, email, input->new_password);
-    case COGNITO_BAD_PASSWORD:
-        return refuse_password(response, "newPassword");
-    case COGNITO_TOO_OFTEN:
-        return refuse_often(response);
-    case COGNITO_AWAY:
-        return refuse_away(response);
-    case COGNITO_NOT_AUTHORIZED:
-    case COGNITO_EXISTS:
-    case COGNITO_BAD_CODE:
-    case COGNITO_BAD_PARAMETER:
-    case COGNITO_CHALLENGE:
-        break;
-    }
-    return problem_field(response, "currentPassword", "WRONG", "is not the password of this account");
+    enum cognito_outcome outcome =
+        cognito_change_password(request->services->issuer, request->arena, request->access_token,
+                                input->current_password, input->new_password);
+    if (outcome == COGNITO_DONE)
+        return changed(request, response, email.typed, input->new_password);
+    refusal = refuse_outcome(response, outcome, "newPassword");
+    return refusal != 0
+               ? refusal
+               : problem_field(response, "currentPassword", "WRONG", "is not the password of this account");
 }
 
 /* ---- who runs them ---- */

@@ -66,24 +66,21 @@ void refresh_cookie_clear(const struct request *request, struct response *respon
     cookie_set(request, response, "souk_refresh", SLICE(""), 0);
 }
 
-/* ---- the answer ---- */
-
-DB_STATEMENT(EMAIL_READ) = {
-    .sql = "SELECT email_folded FROM users WHERE id = $1",
-    .params = {DB_UUID},
-    .columns = {DB_TEXT},
-};
-
-static enum db_result email_read(struct request *request, struct db *db, struct session_answer *answer)
+enum http_status refresh_token_read(const struct request *request, struct response *response, bool has_token,
+                                    struct slice token, struct shown_token *shown)
 {
-    struct db_rows *rows = db_query(db, &EMAIL_READ, DB_ARGS(db_uuid(answer->grant.user_id)));
-    enum db_result result = db_next(rows);
-    if (result == DB_ROW) {
-        answer->email_folded = db_copy_text(rows, 0, request->arena);
-        db_close(rows);
-    }
-    return result;
+    *shown = (struct shown_token){.text = has_token ? token : request->refresh_cookie};
+    shown->is_cookie = !has_token && !slice_is_absent(shown->text);
+    return shown->is_cookie ? refuse_foreign_origin(request, response) : (enum http_status)0;
 }
+
+enum db_result session_end(struct request *request, struct response *response, struct uuid session_id)
+{
+    response_drop_id(response, "session", session_id);
+    return session_revoke(request->db, session_id, request->now_ms);
+}
+
+/* ---- the answer ---- */
 
 enum db_result session_answer_read(struct request *request, struct db *db, struct session_answer *answer)
 {
@@ -92,14 +89,16 @@ enum db_result session_answer_read(struct request *request, struct db *db, struc
     buf_init(&text, request->arena);
     json_init(&json, &text);
     struct session_standing standing;
+    struct user_email email;
     enum db_result result = session_check(db, answer->grant.session_id, request->now_ms, &standing);
     answer->role = standing.role;
     if (result == DB_ROW)
-        result = email_read(request, db, answer);
+        result = user_email_read(db, request->arena, answer->grant.user_id, &email);
     if (result == DB_ROW)
         result = user_write(&json, db, answer->grant.user_id, NULL);
     if (result != DB_ROW)
         return result == DB_DONE ? DB_CONFLICT : result;
+    answer->email_folded = email.folded;
     answer->user = buf_slice(&text);
     return DB_DONE;
 }

@@ -33,3 +33,17 @@ enum http_status session_answer_write(struct request *request, struct response *
 enum http_status refuse_foreign_origin(const struct request *request, struct response *response);
 /* Tells the browser to forget the cookie. */
 void refresh_cookie_clear(const struct request *request, struct response *response);
+
+/* The refresh token that a request shows: its body's, else its cookie's; absent without either. */
+struct shown_token {
+    struct slice text;
+    bool is_cookie;
+};
+/* 0, or the refusal of a cookie that another shop's page sent. */
+enum http_status refresh_token_read(const struct request *request, struct response *response, bool has_token,
+                                    struct slice token, struct shown_token *shown);
+
+/* Ends a session, on every server once this is committed. DB_DONE (also when it had ended before) or
+ * DB_ERROR.
+ */
+enum db_result session_end(struct request *request, struct response *response, struct uuid session_id);

@@ -587,12 +587,6 @@ static struct slice card_digits(struct arena *arena, struct slice typed)
     return len >= 12 && len <= 19 ? (struct slice){digits, len} : SLICE_ABSENT;
 }
 
-DB_STATEMENT(USER_EMAIL) = {
-    .sql = "SELECT email FROM users WHERE id = $1 AND deleted_at IS NULL",
-    .params = {DB_UUID},
-    .columns = {DB_TEXT},
-};
-
 /* Where the confirmation goes: as given, else the account's. Absent for a guest who gave none. */
 static enum db_result email_find(struct request *request, const struct checkout_create_input *input,
                                  struct slice *email)
@@ -600,12 +594,11 @@ static enum db_result email_find(struct request *request, const struct checkout_
     *email = input->email;
     if (input->has_email || !principal_is_user(&request->principal))
         return DB_DONE;
-    struct db_rows *rows = db_query(request->db, &USER_EMAIL, DB_ARGS(db_uuid(request->principal.user_id)));
-    enum db_result result = db_next(rows);
-    if (result == DB_ROW) {
-        *email = db_copy_text(rows, 0, request->arena);
-        db_close(rows);
-    }
+    struct user_email of_user;
+    enum db_result result =
+        user_email_read(request->db, request->arena, request->principal.user_id, &of_user);
+    if (result == DB_ROW)
+        *email = of_user.typed;
     return result == DB_ERROR ? DB_ERROR : DB_DONE;
 }
 

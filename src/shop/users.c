@@ -35,6 +35,24 @@ bool user_email_is_placeholder(struct slice email)
     return slice_is(email, USER_PLACEHOLDER_DOMAIN);
 }
 
+DB_STATEMENT(USER_EMAIL) = {
+    .sql = "SELECT email, email_folded FROM users WHERE id = $1 AND deleted_at IS NULL",
+    .params = {DB_UUID},
+    .columns = {DB_TEXT, DB_TEXT},
+};
+
+enum db_result user_email_read(struct db *db, struct arena *arena, struct uuid id, struct user_email *email)
+{
+    struct db_rows *rows = db_query(db, &USER_EMAIL, DB_ARGS(db_uuid(id)));
+    enum db_result result = db_next(rows);
+    if (result == DB_ROW) {
+        email->typed = db_copy_text(rows, 0, arena);
+        email->folded = db_copy_text(rows, 1, arena);
+        db_close(rows);
+    }
+    return result;
+}
+
 DB_STATEMENT(USER_INSERT) = {
     .sql =
         "INSERT INTO users (id, email, email_folded, password_hash, first_name, last_name, name_sort, role,"

@@ -17,6 +17,12 @@ struct slice user_name_sort(struct arena *arena, struct slice first_name, struct
 #define USER_PLACEHOLDER_DOMAIN "identity.invalid"
 bool user_email_is_placeholder(struct slice email);
 
+struct user_email {
+    struct slice typed, folded; /* in the arena */
+};
+/* The address of an account. DB_ROW, DB_DONE when there is none (or it is deleted), or DB_ERROR. */
+enum db_result user_email_read(struct db *db, struct arena *arena, struct uuid id, struct user_email *email);
+
 struct new_user {
     struct slice email;         /* as typed; checked by the caller */
     struct slice password_hash; /* absent: no password log-in */
