@@ -42,6 +42,14 @@ async function crowd(count: number, task: (index: number) => Promise<void>): Pro
     });
 }
 
+/** How many PostgreSQL has counted in this database. */
+const deadlocks = (): number => shop.server.database.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+
+async function noDeadlockSince(before: number): Promise<void> {
+    await sleep(1500); // PostgreSQL counts with a delay of a second at most
+    assert.equal(deadlocks(), before);
+}
+
 describe("what one does, the other knows", () => {
     test(`a price edited through one is seen through the other within ${SEEN_MS_MAX} ms`, async () => {
         const product = await shop.product();
@@ -176,7 +184,6 @@ describe("a rush on both", () => {
     });
 
     test(`${CHECKOUTS} checkouts over ${SKUS} SKUs, in any order: no deadlock`, { timeout: 180_000 }, async () => {
-        const deadlocks = () => shop.server.database.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
         const before = deadlocks();
         const products: Json[] = [];
         await crowd(SKUS, async (i) => { products[i] = await shop.product({ stock: 1000 }); });
@@ -190,8 +197,7 @@ describe("a rush on both", () => {
         await crowd(CHECKOUTS, async (i) => {
             ok(await (i % 2 === 0 ? two : one).post(`/checkout/${carts[i]}`, checkoutBody()), 201);
         });
-        await sleep(1500); // PostgreSQL counts with a delay of a second at most
-        assert.equal(deadlocks(), before);
+        await noDeadlockSince(before);
         checkBooks(shop.server.database);
     });
 });
@@ -199,7 +205,6 @@ describe("a rush on both", () => {
 /** With a limit on open orders every checkout runs alone, beside the batches of the other server, and a double click meets itself. */
 test("60 carts, each checked out three times at once: 60 orders, no deadlock", { timeout: 120_000 }, async () => {
     const database = shop.server.database;
-    const deadlocks = () => database.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
     const before = deadlocks();
     const { maxOpenGuestOrdersPerEmail } = ok(await shop.admin.client.get("/settings"));
     const limit = (most: unknown) => shop.admin.client.patch("/settings", { maxOpenGuestOrdersPerEmail: most }).then(ok);
@@ -211,8 +216,7 @@ test("60 carts, each checked out three times at once: 60 orders, no deadlock", {
         assert.equal(answers.filter((reply) => reply.status === 201).length, 60);
         assert.equal(answers.filter((reply) => reply.status === 409).length, 120);
         assert.deepEqual(await shop.level(product.id), { onHand: 1000, reserved: 60, available: 940 });
-        await sleep(1500); // PostgreSQL counts with a delay of a second at most
-        assert.equal(deadlocks(), before);
+        await noDeadlockSince(before);
         checkBooks(database);
     } finally {
         await limit(maxOpenGuestOrdersPerEmail);
