@@ -218,3 +218,19 @@ struct slice header_cookie(struct slice cookie, struct slice name)
     }
     return SLICE_ABSENT;
 }
+
+enum http_method http_method_parse(struct slice name)
+{
+    static const struct {
+        const char *name;
+        enum http_method method;
+    } METHODS[] = {
+        {"GET", METHOD_GET},     {"HEAD", METHOD_HEAD},     {"POST", METHOD_POST},       {"PUT", METHOD_PUT},
+        {"PATCH", METHOD_PATCH}, {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
+    };
+    for (size_t i = 0; i < COUNT_OF(METHODS); i++) {
+        if (slice_is(name, METHODS[i].name))
+            return METHODS[i].method;
+    }
+    return METHOD_OTHER;
+}

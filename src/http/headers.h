@@ -3,6 +3,7 @@
 
 #include "base/ids.h"
 #include "http/coding.h"
+#include "http/status.h"
 
 /* Cuts the next element of a list at a separator outside of quotes, trimmed; false at its end. */
 bool header_next_element(struct slice *rest, char separator, struct slice *element);
@@ -37,3 +38,5 @@ bool header_none_match_has(struct slice if_none_match, struct slice etag, enum c
 bool header_has_directive(struct slice cache_control, struct slice directive);
 /* The value of a cookie, absent without it. */
 struct slice header_cookie(struct slice cookie, struct slice name);
+/* A request's method; METHOD_OTHER for one that souk does not know (they are case-sensitive). */
+enum http_method http_method_parse(struct slice name);

@@ -110,22 +110,6 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-static enum http_method method_of(const char *method)
-{
-    static const struct {
-        const char *name;
-        enum http_method method;
-    } METHODS[] = {
-        {"GET", METHOD_GET},     {"HEAD", METHOD_HEAD},     {"POST", METHOD_POST},       {"PUT", METHOD_PUT},
-        {"PATCH", METHOD_PATCH}, {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
-    };
-    for (size_t i = 0; i < COUNT_OF(METHODS); i++) {
-        if (strcmp(METHODS[i].name, method) == 0)
-            return METHODS[i].method;
-    }
-    return METHOD_OTHER;
-}
-
 /* Fields and what lies before and behind them. */
 static void take_fields(struct request_head *head, struct MHD_Connection *mhd, const char *url,
                         const char *method, const char *version)
@@ -147,7 +131,7 @@ static void take_fields(struct request_head *head, struct MHD_Connection *mhd, c
 void request_head_read(struct request_head *head, struct MHD_Connection *mhd, const char *url,
                        const char *method, const char *version)
 {
-    head->exchange->method = method_of(method);
+    head->exchange->method = http_method_parse(slice_from(method));
     head->content_length = -1;
     take_fields(head, mhd, url, method, version);
     bool is_1_1 = strcmp(version, "HTTP/1.1") == 0;

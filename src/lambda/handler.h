@@ -50,7 +50,7 @@ struct lambda_handler {
                    struct lambda_result *result);
     /* After the answer was handed over and before the next invocation is asked for: what no customer waits
      * for. NULL: nothing. */
-    void (*settle)(struct lambda_context *context);
+    void (*settle)(struct lambda_context *context, const struct invocation *invocation);
     void (*close)(struct lambda_context *context); /* also after a failed open; NULL: nothing to do */
 };
 
