@@ -35,8 +35,8 @@ struct stripe {
 };
 
 struct key_usage {
-    struct store *store;
-    struct db *db; /* of the thread; NULL: to be opened */
+    struct store *store; /* of the thread; NULL: there is none */
+    struct db *db;       /* of the thread; NULL: to be opened */
     pthread_t thread;
     pthread_mutex_t lock; /* guards the pause */
     pthread_cond_t ends;
@@ -291,6 +291,37 @@ static void settle(struct key_usage *usage, const struct flush *flush, bool is_t
     }
 }
 
+/* Tells what was collected. `db` may be NULL: it cannot be reached. */
+static bool flush_told(struct key_usage *usage, struct flush *flush, struct db *db)
+{
+    qsort(flush->list, flush->count, sizeof(flush->list[0]), compare_tellings);
+    bool is_told = db != NULL && db_transaction(db, tell, flush) == DB_DONE;
+    settle(usage, flush, is_told);
+    metric_add(is_told ? &FLUSHES : &FAILURES, 1);
+    return is_told;
+}
+
+void key_usage_flush(struct key_usage *usage, struct db *db)
+{
+    struct flush flush;
+    do {
+        collect(usage, &flush);
+    } while (flush.count > 0 && flush_told(usage, &flush, db) && flush.count == FLUSH_MAX);
+}
+
+bool key_usage_has_pending(struct key_usage *usage)
+{
+    bool has_pending = false;
+    for (size_t i = 0; i < STRIPES && !has_pending; i++) {
+        struct stripe *stripe = &usage->stripes[i];
+        pthread_mutex_lock(&stripe->lock);
+        for (const struct entry *entry = stripe->first; entry != NULL && !has_pending; entry = entry->next)
+            has_pending = entry->pending > 0;
+        pthread_mutex_unlock(&stripe->lock);
+    }
+    return has_pending;
+}
+
 /* Returns whether there may be more. */
 static bool flush_some(struct key_usage *usage)
 {
@@ -298,12 +329,9 @@ static bool flush_some(struct key_usage *usage)
     collect(usage, &flush);
     if (flush.count == 0)
         return false;
-    qsort(flush.list, flush.count, sizeof(flush.list[0]), compare_tellings);
     if (usage->db == NULL)
         usage->db = store_connect(usage->store);
-    bool is_told = usage->db != NULL && db_transaction(usage->db, tell, &flush) == DB_DONE;
-    settle(usage, &flush, is_told);
-    metric_add(is_told ? &FLUSHES : &FAILURES, 1);
+    bool is_told = flush_told(usage, &flush, usage->db);
     if (!is_told && usage->db != NULL) { /* it may be broken */
         store_disconnect(usage->db);
         usage->db = NULL;
@@ -343,15 +371,21 @@ static void usage_free(struct key_usage *usage)
     free(usage);
 }
 
-struct key_usage *key_usage_start(struct store *store)
+struct key_usage *key_usage_new(void)
 {
     struct key_usage *usage = calloc(1, sizeof(*usage));
     CHECK(usage != NULL);
-    usage->store = store;
     pthread_mutex_init(&usage->lock, NULL);
     clock_cond_init(&usage->ends);
     for (size_t i = 0; i < STRIPES; i++)
         pthread_mutex_init(&usage->stripes[i].lock, NULL);
+    return usage;
+}
+
+struct key_usage *key_usage_start(struct store *store)
+{
+    struct key_usage *usage = key_usage_new();
+    usage->store = store;
     if (pthread_create(&usage->thread, NULL, usage_main, usage) != 0) {
         usage_free(usage);
         return NULL;
@@ -364,10 +398,12 @@ void key_usage_stop(struct key_usage *usage)
 {
     if (usage == NULL)
         return;
-    pthread_mutex_lock(&usage->lock);
-    usage->is_ending = true;
-    pthread_cond_signal(&usage->ends);
-    pthread_mutex_unlock(&usage->lock);
-    pthread_join(usage->thread, NULL);
+    if (usage->store != NULL) {
+        pthread_mutex_lock(&usage->lock);
+        usage->is_ending = true;
+        pthread_cond_signal(&usage->ends);
+        pthread_mutex_unlock(&usage->lock);
+        pthread_join(usage->thread, NULL);
+    }
     usage_free(usage);
 }

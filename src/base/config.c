@@ -157,6 +157,8 @@ static const struct config_setting SETTINGS[] = {
      "how long the mail server may take for one mail, in milliseconds"},
     {MEMBER(mail_from), CONFIG_TEXT, "SOUK_MAIL_FROM", NULL, "", 0, 0,
      "the address that mail comes from; by default no-reply@ the host of SOUK_PUBLIC_URL"},
+    {MEMBER(lambda_streaming), CONFIG_SWITCH, "SOUK_LAMBDA_STREAMING", NULL, "off", 0, 0,
+     "on Lambda replies are streamed, as a function URL or a REST API may be told to expect them"},
     {MEMBER(job_interval_ms), CONFIG_INT, "SOUK_JOB_INTERVAL_MS", NULL, "1000", 1, 3600000,
      "how often background jobs look for work, in milliseconds"},
     {MEMBER(payment_timeout_ms), CONFIG_INT, "SOUK_PAYMENT_TIMEOUT_MS", NULL, "5000", 1, 60000,

@@ -71,6 +71,7 @@ struct config {
     bool smtp_tls;           /* SOUK_SMTP_TLS: on | off */
     int64_t smtp_timeout_ms; /* SOUK_SMTP_TIMEOUT_MS: 15000 */
     struct slice mail_from;  /* SOUK_MAIL_FROM; empty: no-reply@ the public URL's host */
+    bool lambda_streaming;   /* SOUK_LAMBDA_STREAMING: off | on */
     /* what tests shorten */
     int64_t job_interval_ms;    /* SOUK_JOB_INTERVAL_MS: 1000 */
     int64_t payment_timeout_ms; /* SOUK_PAYMENT_TIMEOUT_MS: 5000 */

@@ -5,6 +5,7 @@
 
 extern const struct cli_command command_serve;
 extern const struct cli_command command_work;
+extern const struct cli_command command_lambda;
 extern const struct cli_command command_migrate_up;
 extern const struct cli_command command_migrate_down;
 extern const struct cli_command command_migrate_status;

@@ -39,9 +39,8 @@ bool cli_config(const struct args *args, struct config *config)
     return true;
 }
 
-struct store *cli_store_create(const struct args *args, const struct config *config)
+struct store *cli_store_try(const struct args *args, const struct config *config, struct slice *complaint)
 {
-    struct slice complaint;
     const struct store_options options = {
         .url = config->database_url,
         .timeout_ms = config->database_timeout_ms,
@@ -49,7 +48,13 @@ struct store *cli_store_create(const struct args *args, const struct config *con
         .replica_urls = config->replica_urls,
         .replica_lag_ms = config->replica_lag_ms,
     };
-    struct store *store = store_open(&options, args->arena, &complaint);
+    return store_open(&options, args->arena, complaint);
+}
+
+struct store *cli_store_create(const struct args *args, const struct config *config)
+{
+    struct slice complaint;
+    struct store *store = cli_store_try(args, config, &complaint);
     if (store == NULL)
         cli_fail(args, EXIT_FAILED, complaint);
     return store;

@@ -24,6 +24,8 @@ int cli_misused(const struct args *args, struct slice complaint);
 bool cli_config(const struct args *args, struct config *config);
 /* Opens the store, making an empty one where there is none. NULL after saying why not. */
 struct store *cli_store_create(const struct args *args, const struct config *config);
+/* The same, with the reason in *complaint in place of saying it. */
+struct store *cli_store_try(const struct args *args, const struct config *config, struct slice *complaint);
 /* Opens a shop that is there and can be reached, with the schema of this binary; a missing, older or newer
  * one is a complaint.
  */

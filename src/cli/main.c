@@ -13,6 +13,7 @@
 static const struct cli_command *const COMMANDS[] = {
     &command_serve,
     &command_work,
+    &command_lambda,
     &command_migrate_up,
     &command_migrate_down,
     &command_migrate_status,
@@ -61,8 +62,21 @@ static int run(int argc, char **argv, struct arena *arena)
     return EXIT_USAGE;
 }
 
+/* Lambda starts the file `bootstrap`, without a word behind it: that is `souk lambda`. */
+static bool is_bootstrap(int argc, char *const *argv)
+{
+    const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    return argc == 1 && strcmp(name != NULL ? name + 1 : argv[0], "bootstrap") == 0;
+}
+
 int main(int argc, char **argv)
 {
+    static char lambda[] = "lambda";
+    char *as_lambda[] = {argc > 0 ? argv[0] : lambda, lambda, NULL};
+    if (is_bootstrap(argc, argv)) {
+        argc = 2;
+        argv = as_lambda;
+    }
     struct arena arena;
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of write(2), not our end */
     crypto_start();

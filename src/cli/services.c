@@ -74,27 +74,38 @@ static void tell_reason(struct slice reason)
     log_message(LOG_ERROR, "waiting for the database: %s", told);
 }
 
-bool cli_services_open(const struct args *args, struct config *config, struct services *services)
+bool cli_services_begin(const struct args *args, struct config *config, struct services *services,
+                        struct slice *complaint)
 {
-    struct slice complaint;
-    bool is_found_away;
     *services = (struct services){.config = config, .started_at_ms = clock_now_ms()};
-    if (!config_secret_ensure(config, args->arena, &complaint)) {
-        cli_fail(args, EXIT_FAILED, complaint);
+    if (!config_secret_ensure(config, args->arena, complaint))
         return false;
-    }
-    services->store = cli_store_create(args, config);
+    services->store = cli_store_try(args, config, complaint);
     if (services->store == NULL)
         return false;
     key_derive(config->secret, "cursor", services->cursor_key);
     key_derive(config->secret, "seal", services->seal_key);
-    enum preparation preparation = prepare_or_find_away(args, services, &complaint, &is_found_away);
+    return true;
+}
+
+bool cli_services_try(const struct args *args, struct services *services, struct slice *complaint)
+{
+    bool is_found_away;
+    enum preparation preparation = prepare_or_find_away(args, services, complaint, &is_found_away);
     if (is_found_away)
-        tell_reason(complaint);
-    else if (preparation != PREPARED)
-        cli_fail(args, EXIT_FAILED, complaint);
+        tell_reason(*complaint);
     atomic_store(&services->is_closed, is_found_away);
     return preparation == PREPARED || is_found_away;
+}
+
+bool cli_services_open(const struct args *args, struct config *config, struct services *services)
+{
+    struct slice complaint;
+    bool is_good = cli_services_begin(args, config, services, &complaint) &&
+                   cli_services_try(args, services, &complaint);
+    if (!is_good)
+        cli_fail(args, EXIT_FAILED, complaint);
+    return is_good;
 }
 
 enum cli_wait cli_services_wait(const struct args *args, struct services *services, const sigset_t *ends)
@@ -122,23 +133,23 @@ enum cli_wait cli_services_wait(const struct args *args, struct services *servic
     return CLI_OPEN;
 }
 
-static bool redis_connect(const struct args *args, struct services *services)
+bool cli_redis_open(const struct args *args, struct services *services, struct slice *complaint)
 {
     const struct config *config = services->config;
     const struct redis_options options = {
         .url = config->redis_url, .prefix = config->redis_prefix, .timeout_ms = config->redis_timeout_ms};
-    struct slice complaint;
-    services->redis = redis_open(&options, args->arena, &complaint);
-    if (services->redis == NULL)
-        cli_fail(args, EXIT_USAGE, complaint);
+    services->redis = redis_open(&options, args->arena, complaint);
     return services->redis != NULL;
 }
 
 bool cli_cache_open(const struct args *args, struct services *services, size_t bytes_max)
 {
     struct cache_link link;
-    if (services->config->redis_url.len > 0 && !redis_connect(args, services))
+    struct slice complaint;
+    if (services->config->redis_url.len > 0 && !cli_redis_open(args, services, &complaint)) {
+        cli_fail(args, EXIT_USAGE, complaint);
         return false;
+    }
     bool has_link = services->redis == NULL && store_cache_link(services->store, &link);
     if (bytes_max == 0 && services->redis == NULL && !has_link)
         return true;
@@ -150,21 +161,26 @@ bool cli_cache_open(const struct args *args, struct services *services, size_t b
     return true;
 }
 
-bool cli_issuer_open(const struct args *args, struct services *services)
+bool cli_issuer_try(const struct args *args, struct services *services, struct slice *complaint)
 {
     struct issuer_settings settings;
-    struct slice complaint;
     if (services->config->auth_provider == AUTH_LOCAL)
         return true;
-    if (!issuer_settings_read(services->config, args->arena, &settings, &complaint)) {
-        cli_fail(args, EXIT_USAGE, complaint);
+    if (!issuer_settings_read(services->config, args->arena, &settings, complaint))
         return false;
-    }
     services->admit = identity_admit;
     services->issuer = issuer_open(&settings);
-    if (services->issuer == NULL)
-        cli_fail(args, EXIT_FAILED, SLICE("the system gives no thread for the identity provider's keys"));
+    *complaint = SLICE("the system gives no thread for the identity provider's keys");
     return services->issuer != NULL;
+}
+
+bool cli_issuer_open(const struct args *args, struct services *services)
+{
+    struct slice complaint;
+    bool is_good = cli_issuer_try(args, services, &complaint);
+    if (!is_good)
+        cli_fail(args, EXIT_USAGE, complaint);
+    return is_good;
 }
 
 void cli_services_close(struct services *services)

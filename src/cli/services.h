@@ -17,6 +17,17 @@ void cli_claim_signals(sigset_t *ends);
  */
 bool cli_services_open(const struct args *args, struct config *config, struct services *services);
 
+/* The parts of it, which say nothing themselves, for what has another way to say it (cli/lambda.c). First the
+ * store, whatever its schema and whether it can be reached; */
+bool cli_services_begin(const struct args *args, struct config *config, struct services *services,
+                        struct slice *complaint);
+/* then the rest; while the PostgreSQL cannot be reached it is true and services->is_closed set: again later.
+ */
+bool cli_services_try(const struct args *args, struct services *services, struct slice *complaint);
+/* Redis, without a cache. REDIS_URL is set. */
+bool cli_redis_open(const struct args *args, struct services *services, struct slice *complaint);
+bool cli_issuer_try(const struct args *args, struct services *services, struct slice *complaint);
+
 enum cli_wait { CLI_OPEN, CLI_ENDED, CLI_REFUSED };
 /* Waits until the database is there and all that stands above is done: CLI_OPEN, at once where it was done at
  * the start. A schema that is behind and may not be changed (SOUK_MIGRATE) is waited for as well: CLI_REFUSED

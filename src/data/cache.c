@@ -670,6 +670,11 @@ void memory_set_deaf(struct cache *cache, bool is_deaf)
 
 /* ---- the other servers ---- */
 
+void cache_isolate(struct cache *cache)
+{
+    memory_set_deaf(cache, true);
+}
+
 void cache_set_sharing(struct cache *cache, struct cache_sharing *sharing)
 {
     CHECK(cache->sharing == NULL);

@@ -39,6 +39,10 @@ void cache_free(struct cache *cache);
 void cache_share(struct cache *cache, struct redis *redis);
 void cache_connect(struct cache *cache, const struct cache_link *link);
 
+/* Before any other thread uses the cache, in place of both: nobody will tell this process of edits, and
+ * entries live a second. */
+void cache_isolate(struct cache *cache);
+
 /* For /health/ready. DEGRADED: the cache works on with memory alone, where entries then live a second, since
  * nobody tells this server of edits. */
 enum cache_tier { CACHE_TIER_NONE, CACHE_TIER_UP, CACHE_TIER_DEGRADED };

@@ -11,6 +11,7 @@
 #include "http/gateway.h"
 
 #include "auth/issuer.h"
+#include "auth/key_usage.h"
 #include "auth/session.h"
 #include "auth/token.h"
 #include "base/clock.h"
@@ -630,6 +631,52 @@ static void waiter_wake(struct exchange *x)
     pthread_mutex_unlock(&waiter->lock);
 }
 
+static void waiter_wait(struct waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    while (!waiter->is_done)
+        pthread_cond_wait(&waiter->is_done_changed, &waiter->lock);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+static bool waiter_is_done(struct waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->lock);
+    bool is_done = waiter->is_done;
+    pthread_mutex_unlock(&waiter->lock);
+    return is_done;
+}
+
+/* ---- without threads ---- */
+
+static bool run_waiting(struct gateway *gateway)
+{
+    return workers_run_waiting(gateway->workers) || workers_run_waiting(gateway->password_workers);
+}
+
+/* Until the exchange is done, or is with the lane, which is the store's thread. */
+static void run_until_done(struct gateway *gateway, struct waiter *waiter)
+{
+    while (!waiter_is_done(waiter) && run_waiting(gateway))
+        ;
+}
+
+void gateway_settle(struct gateway *gateway, int64_t ends_us)
+{
+    CHECK(gateway->services->is_single);
+    while (clock_monotonic_us() < ends_us && run_waiting(gateway))
+        ;
+    struct key_usage *usage = gateway->services->key_usage;
+    const struct exchange nobody = {.deadline_us = ends_us};
+    if (usage != NULL && key_usage_has_pending(usage)) {
+        struct db *db = gateway_thread_db(gateway, &nobody);
+        if (db != NULL)
+            key_usage_flush(usage, db);
+    }
+    if (gateway->throttle != NULL)
+        throttle_exchange(gateway->throttle);
+}
+
 void gateway_run(struct gateway *gateway, struct exchange *x)
 {
     struct waiter waiter = {.is_done = false};
@@ -639,10 +686,9 @@ void gateway_run(struct gateway *gateway, struct exchange *x)
     x->suspend = NULL;
     x->complete = waiter_wake;
     if (gateway_handle(gateway, x) == GATEWAY_PENDING) {
-        pthread_mutex_lock(&waiter.lock);
-        while (!waiter.is_done)
-            pthread_cond_wait(&waiter.is_done_changed, &waiter.lock);
-        pthread_mutex_unlock(&waiter.lock);
+        if (gateway->services->is_single)
+            run_until_done(gateway, &waiter);
+        waiter_wait(&waiter);
         gateway_finish(gateway, x);
     }
     x->waiter = NULL;
@@ -669,7 +715,7 @@ static bool throttle_start(struct gateway *gateway)
     if (services->redis == NULL)
         return true;
     key_derive(config->secret, "throttle", key);
-    return throttle_share(gateway->throttle, services->redis, key);
+    return throttle_share(gateway->throttle, services->redis, key, !services->is_single);
 }
 
 static bool pools_start(struct gateway *gateway)
@@ -682,10 +728,13 @@ static bool pools_start(struct gateway *gateway)
                                                       [PRIORITY_CART] = SHED_CART_MS * INT64_C(1000)},
                                       .depth = &gateway_worker_queue,
                                       .run_gathered = gateway_run_gathered};
+    bool is_single = gateway->services->is_single;
+    if (is_single)
+        options.threads = 0;
     gateway->workers = workers_new(&options);
     options.name = "password";
     /* Hashing takes a core; asking another issuer takes patience. */
-    options.threads = gateway->services->issuer != NULL ? ISSUER_THREADS : PASSWORD_THREADS;
+    options.threads = is_single ? 0 : gateway->services->issuer != NULL ? ISSUER_THREADS : PASSWORD_THREADS;
     options.queue_max = PASSWORD_QUEUE_MAX;
     options.depth = &gateway_password_queue;
     options.run_gathered = NULL;

@@ -97,6 +97,8 @@ struct exchange {
     bool is_loopback;
     struct slice headers[HEADER_COUNT]; /* absent when not sent */
     void *transport;
+    int64_t
+        ends_us; /* monotonic: its deadline is no later, whatever SOUK_REQUEST_TIMEOUT_MS says; 0: nothing */
     /* Called on gateway_handle's thread just before the exchange is given to another one; NULL: nothing to
      * do. */
     void (*suspend)(struct exchange *exchange);
@@ -172,6 +174,10 @@ void gateway_refuse(struct gateway *gateway, struct exchange *exchange, enum pro
                     const char *detail);
 /* gateway_handle for a transport without an event loop: returns when the reply stands. */
 void gateway_run(struct gateway *gateway, struct exchange *exchange);
+
+/* With services.is_single, when the reply is out: does what no client waits for and what must not be left for
+ * later (stale replies made anew, compressing, counts of keys and of rates), until `ends_us`, monotonic. */
+void gateway_settle(struct gateway *gateway, int64_t ends_us);
 
 /* Whether the worker pool of this process has room for another request; for /health/ready. */
 bool gateway_has_room(void);

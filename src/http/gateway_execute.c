@@ -454,6 +454,8 @@ static void suspend(struct exchange *x)
 {
     x->is_suspended = true;
     x->deadline_us = clock_monotonic_us() + x->gateway->services->config->request_timeout_ms * 1000;
+    if (x->ends_us != 0 && x->ends_us < x->deadline_us)
+        x->deadline_us = x->ends_us;
     if (x->suspend != NULL)
         x->suspend(x);
 }

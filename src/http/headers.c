@@ -1,6 +1,7 @@
 /* Reading header fields. */
 #include "http/headers.h"
 
+#include "base/check.h"
 #include "base/limits.h"
 
 #define REQUEST_ID_BYTES_MAX 128

@@ -68,6 +68,7 @@ struct response;
     X(IDEMPOTENCY_IN_PROGRESS, 409, "The first request with this key is still running")                      \
     X(PRECONDITION_FAILED, 412, "The resource has changed")                                                  \
     X(BODY_TOO_LARGE, 413, "The body is too large")                                                          \
+    X(REPLY_TOO_LARGE, 413, "The reply is too large for this front")                                         \
     X(URI_TOO_LONG, 414, "The URI is too long")                                                              \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "The body must be application/json")                                      \
     X(HEADERS_TOO_LARGE, 431, "The header is too large")                                                     \

@@ -20,6 +20,10 @@ struct services {
     struct store *store;
     struct cache *cache; /* NULL: no memory cache */
     struct redis *redis; /* shared with the other servers of the shop; NULL: there are none */
+    /* One request at a time and no threads behind it: whoever asks runs it, and what threads do beside
+     * requests elsewhere waits for gateway_settle (Lambda, where the process is frozen between two requests).
+     */
+    bool is_single;
     struct key_ring *keys;
     struct key_usage *key_usage; /* NULL: the use of keys is not counted, and no quota binds */
     /* With another identity provider than this shop itself, else NULL: who it is, and what makes its tokens

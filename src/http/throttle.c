@@ -255,12 +255,18 @@ uint64_t throttle_key_from(const struct throttle *throttle, struct uuid key_id, 
 
 /* ---- together with other servers ---- */
 
-bool throttle_share(struct throttle *throttle, struct redis *redis, const uint8_t key[32])
+bool throttle_share(struct throttle *throttle, struct redis *redis, const uint8_t key[32], bool has_thread)
 {
     CHECK(throttle->share == NULL);
     memcpy(&throttle->seed, key, sizeof(throttle->seed));
-    throttle->share = throttle_share_begin(throttle, redis);
+    throttle->share = throttle_share_begin(throttle, redis, has_thread);
     return throttle->share != NULL;
+}
+
+void throttle_exchange(struct throttle *throttle)
+{
+    if (throttle->share != NULL)
+        throttle_share_exchange(throttle->share);
 }
 
 static void collect_bucket(struct throttle *throttle, uint64_t key, struct throttle_taking *taking)

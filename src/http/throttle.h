@@ -47,10 +47,14 @@ struct throttle_verdict {
 struct throttle *throttle_new(const struct throttle_limits *limits);
 void throttle_free(struct throttle *throttle);
 /* Before anything is taken: from now on a thread exchanges what is taken with the servers that were given the
- * same key (derived from SOUK_SECRET: callers are hashed under it, so that Redis holds nobody's address).
- * `redis` outlives the throttle. False when the system refuses the thread. */
+ * same key (derived from SOUK_SECRET: callers are hashed under it, so that Redis holds nobody's address);
+ * without `has_thread` whoever calls throttle_exchange. `redis` outlives the throttle. False when the system
+ * refuses the thread. */
 __attribute__((warn_unused_result)) bool throttle_share(struct throttle *throttle, struct redis *redis,
-                                                        const uint8_t key[32]);
+                                                        const uint8_t key[32], bool has_thread);
+/* Tells the others what was let through since the last time, and hears what they did; at once when that is
+ * nothing, or the throttle is not shared. For a share without a thread. */
+void throttle_exchange(struct throttle *throttle);
 
 /* Of so many requests a minute; both are taken as 1 when they are less. */
 struct throttle_rate throttle_rate_make(int64_t per_minute, int64_t burst);

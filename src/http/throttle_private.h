@@ -23,6 +23,7 @@ size_t throttle_collect(struct throttle *throttle, struct throttle_taking *takin
  * was let through here since the last throttle_collect. Never moves it back. */
 void throttle_advance(struct throttle *throttle, uint64_t key, int64_t full_at_us);
 
-/* The thread that exchanges. NULL when the system refuses it. */
-struct throttle_share *throttle_share_begin(struct throttle *throttle, struct redis *redis);
+/* What exchanges, with a thread or by throttle_share_exchange. NULL when the system refuses it. */
+struct throttle_share *throttle_share_begin(struct throttle *throttle, struct redis *redis, bool has_thread);
+void throttle_share_exchange(struct throttle_share *share);
 void throttle_share_end(struct throttle_share *share);

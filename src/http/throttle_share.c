@@ -34,6 +34,7 @@ struct throttle_share {
     struct throttle *throttle;
     struct redis *redis;
     struct arena arena;
+    bool has_thread;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t ends;
@@ -88,7 +89,7 @@ static void exchange_some(struct throttle_share *share, const struct throttle_ta
     metric_add(is_answered ? &EXCHANGES : &FAILURES, 1);
 }
 
-static void exchange(struct throttle_share *share)
+void throttle_share_exchange(struct throttle_share *share)
 {
     size_t count = throttle_collect(share->throttle, share->takings);
     for (size_t i = 0; i < count; i += PIPELINE)
@@ -99,19 +100,22 @@ static void *share_main(void *arg)
 {
     struct throttle_share *share = arg;
     while (clock_pause(&share->ends, &share->lock, &share->is_ending, THROTTLE_SHARE_MS * INT64_C(1000)))
-        exchange(share);
+        throttle_share_exchange(share);
     return NULL;
 }
 
-struct throttle_share *throttle_share_begin(struct throttle *throttle, struct redis *redis)
+struct throttle_share *throttle_share_begin(struct throttle *throttle, struct redis *redis, bool has_thread)
 {
     struct throttle_share *share = calloc(1, sizeof(*share));
     CHECK(share != NULL);
     share->throttle = throttle;
     share->redis = redis;
+    share->has_thread = has_thread;
     pthread_mutex_init(&share->lock, NULL);
     clock_cond_init(&share->ends);
     bool has_arena = arena_init(&share->arena, ARENA_BYTES);
+    if (has_arena && !has_thread)
+        return share;
     if (has_arena && pthread_create(&share->thread, NULL, share_main, share) == 0) {
         (void)pthread_setname_np(share->thread, "throttle");
         return share;
@@ -130,7 +134,8 @@ void throttle_share_end(struct throttle_share *share)
     share->is_ending = true;
     pthread_cond_signal(&share->ends);
     pthread_mutex_unlock(&share->lock);
-    pthread_join(share->thread, NULL);
+    if (share->has_thread)
+        pthread_join(share->thread, NULL);
     arena_release(&share->arena);
     pthread_cond_destroy(&share->ends);
     pthread_mutex_destroy(&share->lock);

@@ -186,7 +186,7 @@ static void *worker_main(void *arg)
 
 struct workers *workers_new(const struct workers_options *options)
 {
-    CHECK(options->threads > 0 && options->queue_max > 0);
+    CHECK(options->queue_max > 0);
     struct workers *workers = calloc(1, sizeof(*workers) + options->threads * sizeof(workers->list[0]));
     CHECK(workers != NULL);
     workers->options = *options;
@@ -206,10 +206,24 @@ struct workers *workers_new(const struct workers_options *options)
     return workers;
 }
 
+bool workers_run_waiting(struct workers *workers)
+{
+    struct worker_job *jobs[WORKER_GATHER_MAX];
+    CHECK(workers->options.threads == 0);
+    pthread_mutex_lock(&workers->lock);
+    size_t count = jobs_take(workers, jobs);
+    if (count > 0)
+        jobs_run(workers, jobs, count);
+    pthread_mutex_unlock(&workers->lock);
+    return count > 0;
+}
+
 void workers_free(struct workers *workers)
 {
     if (workers == NULL)
         return;
+    while (workers->options.threads == 0 && workers_run_waiting(workers))
+        ;
     pthread_mutex_lock(&workers->lock);
     workers->is_stopping = true;
     while (wake_one(workers))

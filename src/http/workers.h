@@ -24,7 +24,7 @@ struct worker_job {
 
 struct workers_options {
     const char *name; /* of the threads, at most 15 bytes */
-    unsigned threads;
+    unsigned threads; /* 0: whoever calls workers_run_waiting */
     unsigned queue_max;
     /* While the oldest job of a priority has waited for longer, no further one of it is taken: whoever comes
      * now would wait as long, and is better told at once. 0: no bound. */
@@ -40,6 +40,10 @@ struct workers_options {
 struct workers *workers_new(const struct workers_options *options);
 /* Runs what is queued, then ends the threads. Nothing may be submitted any more. */
 void workers_free(struct workers *workers);
+
+/* Without threads: runs on the calling thread what waits longest of the most important. False when nothing
+ * waits. */
+bool workers_run_waiting(struct workers *workers);
 
 /* Queues the job. False when the queue is full of what is as important, or moves too slowly for it: then the
  * job was not taken. When it pushed out a less important one, that is in *evicted (else NULL) and the caller

@@ -1,4 +1,5 @@
-/* From an event to an exchange: which front it is of, then method, target, headers, cookies, body, address. */
+/* From an event to an exchange: which front it is of, then method, target, headers, cookies, body, address.
+ */
 #include "lambda/event.h"
 
 #include "base/address.h"
@@ -77,8 +78,8 @@ static bool find_front(struct reading *reading)
         event->front = FRONT_REST_API;
     else
         return malformed(reading, "httpMethod must be a string, or version \"2.0\"");
-    event->has_multi_values = event->front == FRONT_ALB &&
-                              json_is_object(json_object_get(reading->root, "multiValueHeaders"));
+    event->has_multi_values =
+        event->front == FRONT_ALB && json_is_object(json_object_get(reading->root, "multiValueHeaders"));
     return true;
 }
 
@@ -86,9 +87,8 @@ static bool find_front(struct reading *reading)
 
 static bool read_method(struct reading *reading)
 {
-    struct slice name = reading->event->front == FRONT_HTTP_API
-                            ? text_at(reading->context, "http", "method")
-                            : text_at(reading->root, NULL, "httpMethod");
+    struct slice name = reading->event->front == FRONT_HTTP_API ? text_at(reading->context, "http", "method")
+                                                                : text_at(reading->root, NULL, "httpMethod");
     if (slice_is_absent(name))
         return malformed(reading, "httpMethod (requestContext.http.method in format 2.0) must be a string");
     reading->x->method = http_method_parse(name);
@@ -111,8 +111,8 @@ static bool is_unreserved(char c)
            (c != '\0' && strchr("-._~", c) != NULL);
 }
 
-/* Escapes what may not stand there (RFC 3986, 3.3 and 3.4). Escapes that are there stay, good or bad: the router
- * judges them. */
+/* Escapes what may not stand there (RFC 3986, 3.3 and 3.4). Escapes that are there stay, good or bad: the
+ * router judges them. */
 static void append_as_sent(struct buf *out, struct slice text, const char *allowed)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -258,8 +258,9 @@ static bool append_parameters(struct reading *reading, struct buf *target)
         else if (!json_is_array(list))
             return malformed(reading, "multiValueQueryStringParameters must hold lists of strings");
         else
-            json_array_foreach(list, i, value) append_parameter(
-                reading, target, &count, slice_from(name), json_is_string(value) ? text_of(value) : SLICE(""));
+            json_array_foreach(list, i, value)
+                append_parameter(reading, target, &count, slice_from(name),
+                                 json_is_string(value) ? text_of(value) : SLICE(""));
     }
     return true;
 }

@@ -1,18 +1,18 @@
-/* What an HTTP front of Lambda sends, as an exchange of the gateway's, and the reply in the form that the same
- * front takes back. After "Input/output format of a Lambda proxy integration" (REST API, format 1.0), "Create
- * AWS Lambda proxy integrations for HTTP APIs" (format 2.0), "Invoking Lambda function URLs" and "Use Lambda
- * functions as targets of an Application Load Balancer" of AWS's documentation.
+/* What an HTTP front of Lambda sends, as an exchange of the gateway's, and the reply in the form that the
+ * same front takes back. After "Input/output format of a Lambda proxy integration" (REST API, format 1.0),
+ * "Create AWS Lambda proxy integrations for HTTP APIs" (format 2.0), "Invoking Lambda function URLs" and "Use
+ * Lambda functions as targets of an Application Load Balancer" of AWS's documentation.
  *
- * What is sent is not what the client sent: API Gateway unescapes queries (1.0) and paths, prefixes the stage,
- * joins headers with commas (2.0), takes cookies apart. Here it becomes a target that says the same, escaped
- * exactly once. X-Forwarded-For is the client's to write: it counts nowhere here, and the address is the one
- * that the front itself saw. */
+ * What is sent is not what the client sent: API Gateway unescapes queries (1.0) and paths, prefixes the
+ * stage, joins headers with commas (2.0), takes cookies apart. Here it becomes a target that says the same,
+ * escaped exactly once. X-Forwarded-For is the client's to write: it counts nowhere here, and the address is
+ * the one that the front itself saw. */
 #pragma once
 
 #include "http/gateway.h"
 
-/* What a function may answer, in bytes of JSON: 6 MB and a little (AWS: "Exceeded maximum allowed payload size
- * (6291556 bytes)"). */
+/* What a function may answer, in bytes of JSON: 6 MB and a little (AWS: "Exceeded maximum allowed payload
+ * size (6291556 bytes)"). */
 #define LAMBDA_ANSWER_BYTES_MAX ((size_t)6291556)
 
 enum lambda_front {
@@ -28,7 +28,8 @@ struct lambda_event {
 
 enum event_result {
     EVENT_GOOD,
-    EVENT_REFUSED,  /* what the client sent is malformed: *complaint is for a 400. The exchange can be opened */
+    EVENT_REFUSED,  /* what the client sent is malformed: *complaint is for a 400. The exchange can be opened
+                     */
     EVENT_MALFORMED /* no front sends such a thing: *complaint names the member and its rule */
 };
 

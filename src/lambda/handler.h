@@ -60,6 +60,9 @@ struct lambda_context {
     struct arena *arena; /* of the process's whole life */
     struct config config;
     struct services services;
+    /* While services.is_closed (the database could not be reached at the start): tries again, once. */
+    void (*reopen)(struct lambda_context *context);
+    const void *opener;      /* reopen's own */
     struct gateway *gateway; /* of the handler `api` */
     struct db *db; /* a handler's own connection, kept from one invocation to the next; NULL: none yet. Closed
                       with the context */

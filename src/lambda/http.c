@@ -339,8 +339,7 @@ static bool take_body(struct lambda_http *http, struct arena *arena, size_t byte
     struct slice coding = lambda_http_header(reply, SLICE("transfer-encoding"));
     struct slice bytes = lambda_http_header(reply, SLICE("content-length"));
     if (!slice_is_absent(coding))
-        is_good =
-            slice_equals_ignore_case(coding, SLICE("chunked")) && take_chunks(http, bytes_max, &body);
+        is_good = slice_equals_ignore_case(coding, SLICE("chunked")) && take_chunks(http, bytes_max, &body);
     else if (!slice_is_absent(bytes))
         is_good = slice_to_int64(bytes, &length) && length >= 0 && (size_t)length <= bytes_max &&
                   take_bytes(http, (size_t)length, &body);

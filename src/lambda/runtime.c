@@ -95,10 +95,9 @@ static struct lambda_http_call answer_call(const struct invocation *invocation,
     bool is_streamed = !slice_is_absent(result->stream_type);
     struct slice headers = SLICE("Content-Type: application/json\r\n");
     if (is_streamed)
-        headers = arena_format(
-            invocation->arena,
-            "Content-Type: %.*s\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n",
-            SLICE_ARG(result->stream_type));
+        headers = arena_format(invocation->arena,
+                               "Content-Type: %.*s\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n",
+                               SLICE_ARG(result->stream_type));
     return (struct lambda_http_call){.method = "POST",
                                      .path = path_of(invocation, "response"),
                                      .headers = headers,
@@ -168,7 +167,7 @@ bool lambda_run(struct lambda_http *http, struct lambda_context *context, struct
                                           .path = SLICE(API "invocation/next"),
                                           .waits_for_end = true,
                                           .reply_bytes_max = LAMBDA_EVENT_BYTES_MAX};
-    struct arena arena;
+    struct arena arena = {0};
     struct lambda_http_reply reply;
     struct invocation invocation;
     struct slice failure = SLICE("the system gives no memory");

@@ -32,7 +32,7 @@ static int begin(void **state)
     for (int i = 0; i < 2; i++) {
         nodes->redis[i] = client_open(&nodes->servers, plain_url(&nodes->servers, nodes->server), 1000);
         nodes->throttles[i] = throttle_new(&LIMITS);
-        assert_true(throttle_share(nodes->throttles[i], nodes->redis[i], KEY));
+        assert_true(throttle_share(nodes->throttles[i], nodes->redis[i], KEY, true));
     }
     *state = nodes;
     return 0;
