@@ -156,19 +156,12 @@ static bool is_for_us(const struct issuer_settings *settings, const json_t *clai
 
 static bool times_read(const json_t *claims, int64_t now_ms, struct issued_token *issued)
 {
-    int64_t issued_s, not_before_s, expires_s;
-    if (!jwt_time(claims, "iat", &issued_s) || !jwt_time(claims, "exp", &expires_s))
+    struct jwt_life life;
+    if (!jwt_life_read(claims, ISSUER_TOKEN_LIFETIME_SECONDS_MAX, &life))
         return false;
-    not_before_s = issued_s;
-    if (json_object_get(claims, "nbf") != NULL && !jwt_time(claims, "nbf", &not_before_s))
-        return false;
-    if (not_before_s < issued_s)
-        not_before_s = issued_s;
-    if (expires_s <= issued_s || expires_s - issued_s > ISSUER_TOKEN_LIFETIME_SECONDS_MAX)
-        return false;
-    issued->issued_at_ms = issued_s * 1000;
-    issued->not_before_ms = (not_before_s - ISSUER_LEEWAY_SECONDS) * 1000;
-    issued->expires_at_ms = (expires_s + ISSUER_LEEWAY_SECONDS) * 1000;
+    issued->issued_at_ms = life.issued_s * 1000;
+    issued->not_before_ms = (life.not_before_s - ISSUER_LEEWAY_SECONDS) * 1000;
+    issued->expires_at_ms = (life.expires_s + ISSUER_LEEWAY_SECONDS) * 1000;
     return now_ms >= issued->not_before_ms && now_ms < issued->expires_at_ms;
 }
 

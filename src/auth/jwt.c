@@ -47,3 +47,15 @@ bool jwt_time(const json_t *object, const char *name, int64_t *time_s)
     *time_s = json_integer_value(value);
     return *time_s >= 0 && *time_s <= JWT_TIME_SECONDS_MAX;
 }
+
+bool jwt_life_read(const json_t *claims, int64_t seconds_max, struct jwt_life *life)
+{
+    if (!jwt_time(claims, "iat", &life->issued_s) || !jwt_time(claims, "exp", &life->expires_s))
+        return false;
+    life->not_before_s = life->issued_s;
+    if (json_object_get(claims, "nbf") != NULL && !jwt_time(claims, "nbf", &life->not_before_s))
+        return false;
+    if (life->not_before_s < life->issued_s)
+        life->not_before_s = life->issued_s;
+    return life->expires_s > life->issued_s && life->expires_s - life->issued_s <= seconds_max;
+}

@@ -26,3 +26,9 @@ struct slice jwt_string(const json_t *object, const char *name);
 bool jwt_string_is(const json_t *object, const char *name, const char *wanted);
 /* A time in whole seconds, 0 to JWT_TIME_SECONDS_MAX: an integer, neither text nor 1.7e9. */
 bool jwt_time(const json_t *object, const char *name, int64_t *time_s);
+/* When a token is good, in whole seconds: iat and exp, which it must have, and nbf (RFC 7519 section 4.1). */
+struct jwt_life {
+    int64_t issued_s, not_before_s, expires_s; /* not_before_s: nbf, or iat where that is later or alone */
+};
+/* False when a time is missing or none, or when it lives for longer than `seconds_max` or for no time. */
+bool jwt_life_read(const json_t *claims, int64_t seconds_max, struct jwt_life *life);

@@ -95,24 +95,18 @@ static bool header_kid(struct arena *arena, struct slice part, char kid[KID_LEN]
 
 static bool claims_read(const json_t *claims, struct verified_token *verified)
 {
-    int64_t issued_s, not_before_s, expires_s;
+    struct jwt_life life;
     struct principal *principal = &verified->principal;
     struct uuid token_id;
     *principal = (struct principal){.kind = PRINCIPAL_USER};
     if (!jwt_string_is(claims, "iss", ISSUER) || !jwt_string_is(claims, "aud", AUDIENCE) ||
         !member_uuid(claims, "sub", &principal->user_id) ||
         !member_uuid(claims, "sid", &principal->session_id) || !member_uuid(claims, "jti", &token_id) ||
-        !role_parse(jwt_string(claims, "role"), &principal->role) || !jwt_time(claims, "iat", &issued_s) ||
-        !jwt_time(claims, "exp", &expires_s))
+        !role_parse(jwt_string(claims, "role"), &principal->role) ||
+        !jwt_life_read(claims, TOKEN_LIFETIME_SECONDS_MAX, &life))
         return false;
-    not_before_s = issued_s;
-    if (json_object_get(claims, "nbf") != NULL && !jwt_time(claims, "nbf", &not_before_s))
-        return false;
-    if (expires_s <= issued_s || expires_s - issued_s > TOKEN_LIFETIME_SECONDS_MAX)
-        return false;
-    verified->not_before_ms =
-        (not_before_s > issued_s ? not_before_s : issued_s) * 1000 - TOKEN_CLOCK_SKEW_MS;
-    verified->expires_at_ms = expires_s * 1000;
+    verified->not_before_ms = life.not_before_s * 1000 - TOKEN_CLOCK_SKEW_MS;
+    verified->expires_at_ms = life.expires_s * 1000;
     return true;
 }
 

@@ -138,7 +138,7 @@ static struct store *open_end(struct copy_run *run, const char *name, struct sli
                                           .is_unprepared = !config->database_prepare,
                                           .is_exclusive = true};
     struct store *store = store_open(&options, arena, &complaint);
-    if (store == NULL || !copy_can_reach(store, arena, &complaint)) {
+    if (store == NULL || !store_reach(store, arena, &complaint)) {
         struct slice setting = SLICE("DATABASE_URL: "); /* what the store believes the URL to come from */
         if (slice_starts_with(complaint, setting))
             complaint = slice_skip(complaint, setting.len);

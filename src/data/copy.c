@@ -22,14 +22,6 @@ static enum copy_result failed(const struct copy_job *job, const char *what)
 
 /* ---- who else is there ---- */
 
-bool copy_can_reach(struct store *store, struct arena *arena, struct slice *complaint)
-{
-    struct db_schema *schema = store->driver->schema_open(store, arena, complaint);
-    if (schema != NULL)
-        store->driver->schema_close(schema);
-    return schema != NULL;
-}
-
 /* SQLite tells by its lock. */
 DB_STATEMENT(OTHERS_COUNT) = {
     .sql = "SELECT 0",

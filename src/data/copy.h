@@ -47,8 +47,6 @@ struct copy_sums {
     struct copy_table_sums tables[COPY_TABLES_MAX];
 };
 
-/* Whether the database answers now; *complaint (in `arena`) says why not. */
-bool copy_can_reach(struct store *store, struct arena *arena, struct slice *complaint);
 /* Whether the database holds an unfinished copy: DB_DONE with *is_unfinished, or DB_ERROR. */
 enum db_result copy_is_unfinished(struct store *store, bool *is_unfinished);
 /* How many other souk processes are connected to the database, as far as it tells (an embedded one does not:

@@ -629,19 +629,26 @@ static enum db_result reversal_audit(struct db *db, struct reversal *reversal, s
                            order_state(request->arena, &reversal->order));
 }
 
+/* What both begin with: the order that is to be changed, or that this was done before. DB_CONFLICT with the
+ * refusal in `status`. */
+static enum db_result reversal_open(struct db *db, struct reversal *reversal)
+{
+    enum db_result found = reversal_find(db, reversal);
+    if (found != DB_DONE || reversal->is_replay)
+        return found;
+    if (reversal->status == 0)
+        reversal->status =
+            order_for_change(reversal->request, reversal->response, db, reversal->order_id, &reversal->order);
+    return reversal->status == 0 ? DB_DONE : DB_CONFLICT;
+}
+
 static enum db_result refund_place(struct db *db, void *arg)
 {
     struct reversal *reversal = arg;
     struct request *request = reversal->request;
-    enum db_result found = reversal_find(db, reversal);
-    if (found != DB_DONE || reversal->is_replay)
-        return found;
-    if (reversal->status != 0)
-        return DB_CONFLICT;
-    reversal->status =
-        order_for_change(request, reversal->response, db, reversal->order_id, &reversal->order);
-    if (reversal->status != 0)
-        return DB_CONFLICT;
+    enum db_result opened = reversal_open(db, reversal);
+    if (opened != DB_DONE || reversal->is_replay)
+        return opened;
     const struct order *order = &reversal->order;
     if (!slice_is_absent(reversal->currency) && !slice_equals(reversal->currency, order->currency)) {
         reversal->status = problem_field(reversal->response, "amount.currency", "CURRENCY",
@@ -700,15 +707,9 @@ static enum db_result cancel_place(struct db *db, void *arg)
 {
     struct reversal *reversal = arg;
     struct request *request = reversal->request;
-    enum db_result found = reversal_find(db, reversal);
-    if (found != DB_DONE || reversal->is_replay)
-        return found;
-    if (reversal->status != 0)
-        return DB_CONFLICT;
-    reversal->status =
-        order_for_change(request, reversal->response, db, reversal->order_id, &reversal->order);
-    if (reversal->status != 0)
-        return DB_CONFLICT;
+    enum db_result opened = reversal_open(db, reversal);
+    if (opened != DB_DONE || reversal->is_replay)
+        return opened;
     struct order *order = &reversal->order;
     struct slice before = order_state(request->arena, order);
     enum db_result result = may_cancel(request, order)

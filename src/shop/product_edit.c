@@ -36,6 +36,15 @@ enum http_status product_edit_open(struct product_edit *edit, struct request *re
     return response_precondition(response, request, edit->product.version);
 }
 
+const struct product_variant *product_edit_variant(const struct product_edit *edit, struct uuid id)
+{
+    for (size_t i = 0; i < edit->before_count; i++) {
+        if (uuid_equals(edit->before[i].id, id))
+            return &edit->before[i];
+    }
+    return NULL;
+}
+
 /* ---- planning ---- */
 
 static const char *field_name(struct product_edit *edit, const char *prefix, const char *name)

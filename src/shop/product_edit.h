@@ -49,6 +49,8 @@ struct product_edit {
  */
 enum http_status product_edit_open(struct product_edit *edit, struct request *request,
                                    struct response *response, struct uuid product_id);
+/* A variant as it is, one of `before`; NULL when the product has no such. */
+const struct product_variant *product_edit_variant(const struct product_edit *edit, struct uuid id);
 /* The currency of the shop. DB_ROW or DB_ERROR. */
 enum db_result shop_currency_read(struct db *db, struct arena *arena, struct slice *currency);
 /* Refuses amounts in another currency than the product's. */

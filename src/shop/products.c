@@ -232,15 +232,6 @@ static struct product_variant_input with_defaults(const struct product_variant_i
     return merged;
 }
 
-static const struct product_variant *variant_find(const struct product_edit *edit, struct uuid id)
-{
-    for (size_t i = 0; i < edit->before_count; i++) {
-        if (uuid_equals(edit->before[i].id, id))
-            return &edit->before[i];
-    }
-    return NULL;
-}
-
 static bool is_planned(const struct product_edit *edit, struct uuid id)
 {
     for (size_t i = 0; i < edit->product.variant_count; i++) {
@@ -260,7 +251,7 @@ static enum http_status plan_list(struct product_edit *edit, const struct produc
         const char *prefix = arena_format(edit->request->arena, "variants[%zu].", i).ptr;
         const char *id_field = arena_format(edit->request->arena, "variants[%zu].id", i).ptr;
         struct product_variant_input input = with_defaults(&list->items[i], defaults, list->count == 1);
-        const struct product_variant *kept = input.has_id ? variant_find(edit, input.id) : NULL;
+        const struct product_variant *kept = input.has_id ? product_edit_variant(edit, input.id) : NULL;
         if (input.has_id && kept == NULL)
             return problem_field(edit->response, id_field, "NOT_FOUND", "the product has no such variant");
         if (kept != NULL && is_planned(edit, kept->id))

@@ -17,15 +17,6 @@ static enum http_status keep_others(struct product_edit *edit, const struct prod
     return status;
 }
 
-static const struct product_variant *find_variant(const struct product_edit *edit, struct uuid id)
-{
-    for (size_t i = 0; i < edit->before_count; i++) {
-        if (uuid_equals(edit->before[i].id, id))
-            return &edit->before[i];
-    }
-    return NULL;
-}
-
 static enum http_status answer_no_variant(struct response *response)
 {
     return problem(response, PROBLEM_VARIANT_NOT_FOUND, "The product has no variant with this id");
@@ -96,7 +87,7 @@ enum http_status variant_update(struct request *request, struct response *respon
     enum http_status status = product_edit_open(&edit, request, response, input->id);
     if (status)
         return status;
-    const struct product_variant *variant = find_variant(&edit, input->variant_id);
+    const struct product_variant *variant = product_edit_variant(&edit, input->variant_id);
     if (variant == NULL)
         return answer_no_variant(response);
     struct slice before = variant_state(&edit, variant);
@@ -128,7 +119,7 @@ enum http_status variant_delete(struct request *request, struct response *respon
     enum http_status status = product_edit_open(&edit, request, response, input->id);
     if (status)
         return status;
-    const struct product_variant *variant = find_variant(&edit, input->variant_id);
+    const struct product_variant *variant = product_edit_variant(&edit, input->variant_id);
     if (variant == NULL)
         return answer_no_variant(response);
     if (edit.before_count == 1)
