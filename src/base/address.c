@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #define IPV4_BITS_BEFORE 96 /* of an IPv4-mapped address */
+#define HOUSEHOLD_BITS 64   /* of an IPv6 address */
 
 static const uint8_t IPV4_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -45,6 +46,11 @@ static struct address masked(struct address address, unsigned bits)
             address.bytes[i] &= (uint8_t)(0xffu << (before + 8 - bits));
     }
     return address;
+}
+
+struct address address_household(const struct address *address)
+{
+    return is_ipv4(address) ? *address : masked(*address, HOUSEHOLD_BITS);
 }
 
 static bool is_same(const struct address *a, const struct address *b)

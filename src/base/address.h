@@ -24,6 +24,10 @@ bool address_parse(struct slice text, struct address *address);
 /* The shortest spelling, in the arena; an IPv4-mapped one as IPv4. */
 struct slice address_format(struct arena *arena, const struct address *address);
 
+/* What is counted as one caller: an IPv4 address; of IPv6 the first address of its /64, since one household
+ * or one machine has all of those. */
+struct address address_household(const struct address *address);
+
 /* An address, or a network as ADDRESS/BITS whose address has no bit set behind them. */
 bool network_parse(struct slice text, struct network *network);
 bool network_has(const struct network *network, const struct address *address);

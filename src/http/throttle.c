@@ -2,10 +2,10 @@
  * in from the side (throttle_share.c): deciding never waits for it. */
 #include "http/throttle_private.h"
 
+#include "base/address.h"
 #include "base/check.h"
 #include "base/crypto.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -195,46 +195,14 @@ static uint64_t caller_hash(const struct throttle *throttle, char kind, const vo
     return hash64((struct slice){text, sizeof(throttle->seed) + 1 + len});
 }
 
-/* What of an address is one caller: the bytes and a letter for their kind. */
-struct household {
-    char kind;
-    uint8_t bytes[INET6_ADDRSTRLEN];
-    size_t len;
-};
-
-static struct household household_of(struct slice address)
+uint64_t throttle_address(const struct throttle *throttle, struct slice text)
 {
-    struct household found = {.kind = '4'};
-    struct in6_addr v6;
-    char text[INET6_ADDRSTRLEN];
-    size_t len = address.len < sizeof(text) - 1 ? address.len : sizeof(text) - 1;
-    found.len = len;
-    if (len > 0)
-        memcpy(found.bytes, address.ptr, len);
-    /* Most are IPv4: its text is as good a key as its bytes. */
-    if (len == 0 || memchr(address.ptr, ':', len) == NULL)
-        return found;
-    memcpy(text, address.ptr, len);
-    text[len] = '\0';
-    found.kind = '?';
-    if (inet_pton(AF_INET6, text, &v6) != 1)
-        return found;
-    if (IN6_IS_ADDR_V4MAPPED(&v6) && inet_ntop(AF_INET, v6.s6_addr + 12, text, sizeof(text)) != NULL) {
-        found.kind = '4';
-        found.len = strlen(text);
-        memcpy(found.bytes, text, found.len);
-        return found;
-    }
-    found.kind = '6';
-    found.len = 8; /* one household has the whole /64 */
-    memcpy(found.bytes, &v6, found.len);
-    return found;
-}
-
-uint64_t throttle_address(const struct throttle *throttle, struct slice address)
-{
-    struct household household = household_of(address);
-    return caller_hash(throttle, household.kind, household.bytes, household.len);
+    struct address address;
+    if (!address_parse(text, &address)) /* a name that a proxy gave: whoever has it */
+        return caller_hash(throttle, '?', text.ptr,
+                           text.len < ADDRESS_TEXT_MAX ? text.len : ADDRESS_TEXT_MAX);
+    address = address_household(&address);
+    return caller_hash(throttle, 'a', address.bytes, sizeof(address.bytes));
 }
 
 uint64_t throttle_user(const struct throttle *throttle, struct uuid user_id)

@@ -1,6 +1,7 @@
 /* Counting failed attempts, and device tokens: see login_guard.h. */
 #include "shop/login_guard.h"
 
+#include "base/address.h"
 #include "http/response.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -47,17 +48,14 @@ static void counter_key(const struct request *request, const struct attempt_limi
     keyed_hash(request, "souk attempts", text, key);
 }
 
-/* The first three parts of an IPv4 address, the first four of an IPv6 one: who has one has their neighbours.
- * (A short form of IPv6 may give less: then more addresses are counted together, or fewer, as they write.) */
-static struct slice network_of(struct slice address)
+/* Whose address it is, whatever spelling it came in. What is no address counts by its text. */
+static struct slice network_of(struct request *request)
 {
-    char separator = memchr(address.ptr, ':', address.len) != NULL ? ':' : '.';
-    int parts = separator == ':' ? 4 : 3;
-    for (size_t i = 0; i < address.len; i++) {
-        if (address.ptr[i] == separator && --parts == 0)
-            return (struct slice){address.ptr, i};
-    }
-    return address;
+    struct address address;
+    if (!address_parse(request->address, &address))
+        return request->address;
+    address = address_household(&address);
+    return address_format(request->arena, &address);
 }
 
 /* ---- counters ---- */
@@ -173,7 +171,7 @@ enum db_result login_guard_open(struct request *request, struct slice email_fold
 {
     enum db_result result = DB_DONE;
     counter_key(request, &BY_ACCOUNT, email_folded, SLICE_ABSENT, guard->account);
-    counter_key(request, &BY_NETWORK, email_folded, network_of(request->address), guard->network);
+    counter_key(request, &BY_NETWORK, email_folded, network_of(request), guard->network);
     guard->is_known_device = device_token_check(request, email_folded, device_token);
     if (guard->is_known_device) {
         counter_key(request, &BY_DEVICE, email_folded, device_token, guard->device);
@@ -219,7 +217,7 @@ enum db_result login_guard_forget(struct request *request, struct db *db, struct
 {
     uint8_t account[SHA256_LEN], network[SHA256_LEN];
     counter_key(request, &BY_ACCOUNT, email_folded, SLICE_ABSENT, account);
-    counter_key(request, &BY_NETWORK, email_folded, network_of(request->address), network);
+    counter_key(request, &BY_NETWORK, email_folded, network_of(request), network);
     enum db_result result = counter_forget(db, account);
     return result == DB_DONE ? counter_forget(db, network) : result;
 }

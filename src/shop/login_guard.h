@@ -1,10 +1,10 @@
 /* What keeps guessing slow without keeping the owner out.
  *
- * Failures are counted by account and network (/24, /64), and by account over all networks; past a limit the
- * answer is 429 until the window ends. An attacker with many addresses would lock the owner out by the
- * second, so a client that logged in to the account before is counted apart: it brings a device token (OWASP,
- * "device cookies"), signed, made for that address of mail, with its own counter. Whether the account exists
- * is never asked: an address without one is counted alike.
+ * Failures are counted by account and network (an IPv4 address, the /64 of an IPv6 one), and by account over
+ * all networks; past a limit the answer is 429 until the window ends. An attacker with many addresses would
+ * lock the owner out by the second, so a client that logged in to the account before is counted apart: it
+ * brings a device token (OWASP, "device cookies"), signed, made for that address of mail, with its own
+ * counter. Whether the account exists is never asked: an address without one is counted alike.
  *
  * Counters stand in the database, under keyed hashes: all servers see them, and what is past its time is
  * swept. */

@@ -36,6 +36,28 @@ static void reads_addresses(void **state)
     arena_release(&arena);
 }
 
+static void one_household_is_one_caller(void **state)
+{
+    (void)state;
+    static const char *const ROWS[][2] = {
+        {"192.0.2.7", "192.0.2.7"},
+        {"::ffff:192.0.2.7", "192.0.2.7"},
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+        {"2001:DB8:1:2::9", "2001:db8:1:2::"},
+        {"2001:db8::9", "2001:db8::"},
+        {"2001:db8:0:1::", "2001:db8:0:1::"},
+    };
+    struct arena arena;
+    struct address address;
+    assert_true(arena_init(&arena, 1 << 16));
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        assert_true(address_parse(slice_from(ROWS[i][0]), &address));
+        address = address_household(&address);
+        assert_string_equal(address_format(&arena, &address).ptr, ROWS[i][1]);
+    }
+    arena_release(&arena);
+}
+
 static bool has(const char *network, const char *address)
 {
     struct network parsed;
@@ -113,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_addresses),
+        cmocka_unit_test(one_household_is_one_caller),
         cmocka_unit_test(reads_networks),
         cmocka_unit_test(reads_lists),
     };
