@@ -10,15 +10,12 @@
 
 #define HEADER_BYTES_MAX_IN_BASE64 2048
 
-static struct metric VERIFIED =
-    METRIC("souk_issuer_token_checks_total", "Access tokens of the identity provider checked",
-           "result=\"verified\"", METRIC_COUNTER);
-static struct metric REMEMBERED =
-    METRIC("souk_issuer_token_checks_total", "Access tokens of the identity provider checked",
-           "result=\"remembered\"", METRIC_COUNTER);
-static struct metric REFUSED =
-    METRIC("souk_issuer_token_checks_total", "Access tokens of the identity provider checked",
-           "result=\"refused\"", METRIC_COUNTER);
+METRIC_DEFINE(VERIFIED, "souk_issuer_token_checks_total", "Access tokens of the identity provider checked",
+              "result=\"verified\"", METRIC_COUNTER);
+METRIC_DEFINE(REMEMBERED, "souk_issuer_token_checks_total", "Access tokens of the identity provider checked",
+              "result=\"remembered\"", METRIC_COUNTER);
+METRIC_DEFINE(REFUSED, "souk_issuer_token_checks_total", "Access tokens of the identity provider checked",
+              "result=\"refused\"", METRIC_COUNTER);
 
 struct issuer *issuer_open(const struct issuer_settings *settings)
 {

@@ -44,11 +44,9 @@ struct key_usage {
     struct stripe stripes[STRIPES];
 };
 
-static struct metric FLUSHES =
-    METRIC("souk_key_usage_flushes_total", "Times that counts of keys were told to the database",
-           "result=\"ok\"", METRIC_COUNTER);
-static struct metric FAILURES =
-    METRIC("souk_key_usage_flushes_total", "", "result=\"failed\"", METRIC_COUNTER);
+METRIC_DEFINE(FLUSHES, "souk_key_usage_flushes_total", "Times that counts of keys were told to the database",
+              "result=\"ok\"", METRIC_COUNTER);
+METRIC_DEFINE(FAILURES, "souk_key_usage_flushes_total", "", "result=\"failed\"", METRIC_COUNTER);
 
 DB_STATEMENT(USAGE_ADD) = {
     .sql = "INSERT INTO api_key_usage (key_id, month, requests, last_used_at)"

@@ -14,12 +14,12 @@
 #define ISSUER "souk"
 #define AUDIENCE "souk-api"
 
-static struct metric VERIFIED =
-    METRIC("souk_token_checks_total", "Access tokens checked", "result=\"verified\"", METRIC_COUNTER);
-static struct metric REMEMBERED =
-    METRIC("souk_token_checks_total", "Access tokens checked", "result=\"remembered\"", METRIC_COUNTER);
-static struct metric REFUSED =
-    METRIC("souk_token_checks_total", "Access tokens checked", "result=\"refused\"", METRIC_COUNTER);
+METRIC_DEFINE(VERIFIED, "souk_token_checks_total", "Access tokens checked", "result=\"verified\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(REMEMBERED, "souk_token_checks_total", "Access tokens checked", "result=\"remembered\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(REFUSED, "souk_token_checks_total", "Access tokens checked", "result=\"refused\"",
+              METRIC_COUNTER);
 
 /* ---- writing ---- */
 

@@ -29,7 +29,9 @@ enum config_kind {
     CONFIG_HTTP_URL,     /* slice, trailing slashes dropped */
     CONFIG_CALLED_URL,   /* slice: https://..., http://... of this machine, or empty; as written */
     CONFIG_SMTP_URL,     /* slice: smtp[s]://[user:password@]host[:port], or empty */
-    CONFIG_PROVIDER,     /* enum auth_provider */
+    CONFIG_NAME,         /* slice: a word of at most METRICS_DIMENSION_BYTES_MAX */
+    CONFIG_PROVIDER,     /* enum auth_provider; its names, as of the next, are CHOICES */
+    CONFIG_METRICS,      /* enum metrics_form */
     CONFIG_ORIGINS,      /* slice: origins with commas between them, or empty */
     CONFIG_INT,          /* int64_t, min..max */
     CONFIG_SWITCH,       /* bool: on | off */
@@ -45,6 +47,14 @@ struct config_setting {
     int64_t min;
     int64_t max;
     const char *help;
+};
+
+#define CHOICES_MAX 4
+
+/* What stands for 0, 1, ... of an enum. */
+static const char *const CHOICES[][CHOICES_MAX + 1] = {
+    [CONFIG_PROVIDER] = {[AUTH_LOCAL] = "local", [AUTH_COGNITO] = "cognito", [AUTH_OIDC] = "oidc"},
+    [CONFIG_METRICS] = {[METRICS_PROMETHEUS] = "prometheus", [METRICS_EMF] = "emf"},
 };
 
 #define MEMBER(name) offsetof(struct config, name)
@@ -109,6 +119,12 @@ static const struct config_setting SETTINGS[] = {
      "addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For counts, with commas between them"},
     {MEMBER(log_level), CONFIG_LOG_LEVEL, "SOUK_LOG", NULL, "request", 0, 0,
      "off, error, warn, request, info or debug; each shows the ones before it as well"},
+    {MEMBER(metrics), CONFIG_METRICS, "SOUK_METRICS", NULL, "prometheus", 0, 0,
+     "prometheus: GET /metrics; emf: also lines for CloudWatch on standard output"},
+    {MEMBER(service_name), CONFIG_NAME, "OTEL_SERVICE_NAME", NULL, "souk", 0, 0,
+     "what metrics in CloudWatch and traces call this program"},
+    {MEMBER(stage), CONFIG_NAME, "SOUK_STAGE", NULL, "production", 0, 0,
+     "the deployment that they come from, such as staging"},
     {MEMBER(migrate_at_start), CONFIG_SWITCH, "SOUK_MIGRATE", NULL, "on", 0, 0,
      "serve brings the database's schema up to date; off: it refuses to start when behind"},
     {MEMBER(jobs), CONFIG_SWITCH, NULL, "no-jobs", "on", 0, 0,
@@ -336,10 +352,24 @@ static bool all_origins(struct slice list)
     return true;
 }
 
+/* Letters, digits and - _ . / as CloudWatch takes them in a dimension. */
+static bool is_word(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+              c == '_' || c == '.' || c == '/'))
+            return false;
+    }
+    return text.len > 0 && text.len <= METRICS_DIMENSION_BYTES_MAX;
+}
+
 static const char *apply_text(const struct config_setting *setting, struct slice *member, struct slice value)
 {
     if (has_control_character(value))
         return "must not hold control characters";
+    if (setting->kind == CONFIG_NAME && !is_word(value))
+        return "must be at most " TEXT_OF(METRICS_DIMENSION_BYTES_MAX) " letters, digits and -_./";
     if (setting->kind == CONFIG_PATH || setting->kind == CONFIG_HTTP_URL)
         value = without_trailing_slashes(value);
     struct slice sqlite = SLICE("sqlite:");
@@ -373,19 +403,26 @@ static const char *apply_text(const struct config_setting *setting, struct slice
     return NULL;
 }
 
-/* As the setting spells them. */
-static const char *const PROVIDERS[] = {
-    [AUTH_LOCAL] = "local", [AUTH_COGNITO] = "cognito", [AUTH_OIDC] = "oidc"};
-
-static const char *apply_provider(enum auth_provider *member, struct slice value)
+static const char *apply_choice(const struct config_setting *setting, struct arena *arena, void *member,
+                                struct slice value)
 {
-    for (size_t i = 0; i < COUNT_OF(PROVIDERS); i++) {
-        if (slice_is(value, PROVIDERS[i])) {
-            *member = (enum auth_provider)i;
+    const char *const *choices = CHOICES[setting->kind];
+    struct buf rule;
+    for (unsigned i = 0; choices[i] != NULL; i++) {
+        if (slice_is(value, choices[i])) {
+            memcpy(member, &i, sizeof(i)); /* which is how the compiler lays out an enum without negatives */
             return NULL;
         }
     }
-    return "must be local, cognito or oidc";
+    buf_init(&rule, arena);
+    buf_append(&rule, SLICE("must be "));
+    for (unsigned i = 0; choices[i] != NULL; i++) {
+        if (i > 0)
+            buf_append(&rule, choices[i + 1] != NULL ? SLICE(", ") : SLICE(" or "));
+        buf_append(&rule, slice_from(choices[i]));
+    }
+    buf_append_char(&rule, '\0');
+    return rule.ptr;
 }
 
 static const char *apply_int(const struct config_setting *setting, struct arena *arena, int64_t *member,
@@ -426,9 +463,11 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     case CONFIG_CALLED_URL:
     case CONFIG_SMTP_URL:
     case CONFIG_ORIGINS:
+    case CONFIG_NAME:
         return apply_text(setting, member, value);
     case CONFIG_PROVIDER:
-        return apply_provider(member, value);
+    case CONFIG_METRICS:
+        return apply_choice(setting, arena, member, value);
     case CONFIG_INT:
         return apply_int(setting, arena, member, value);
     case CONFIG_SWITCH:
@@ -888,6 +927,7 @@ static void print_urls(struct slice list, struct buf *out)
 
 static void print_value(const struct config_setting *setting, const struct config *config, struct buf *out)
 {
+    unsigned choice;
     const void *member = const_member_of(config, setting);
     switch (setting->kind) {
     case CONFIG_PATH:
@@ -897,6 +937,7 @@ static void print_value(const struct config_setting *setting, const struct confi
     case CONFIG_HTTP_URL:
     case CONFIG_CALLED_URL:
     case CONFIG_ORIGINS:
+    case CONFIG_NAME:
         buf_append(out, *(const struct slice *)member);
         return;
     case CONFIG_DATABASE_URL:
@@ -912,7 +953,9 @@ static void print_value(const struct config_setting *setting, const struct confi
         buf_append(out, (*(const struct slice *)member).len == 0 ? SLICE("(not set)") : SLICE("(set)"));
         return;
     case CONFIG_PROVIDER:
-        buf_append(out, slice_from(PROVIDERS[*(const enum auth_provider *)member]));
+    case CONFIG_METRICS:
+        memcpy(&choice, member, sizeof(choice));
+        buf_append(out, slice_from(CHOICES[setting->kind][choice]));
         return;
     case CONFIG_INT:
         buf_append_int(out, *(const int64_t *)member);

@@ -9,6 +9,9 @@
 #define CONFIG_SECRET_LEN_MIN 32
 #define CONFIG_ENV_FILE_BYTES_MAX ((size_t)64 << 10)
 
+/* How metrics leave: asked for by GET /metrics, or written to standard output as well (metrics_emf.h). */
+enum metrics_form { METRICS_PROMETHEUS, METRICS_EMF };
+
 /* Who keeps the accounts and issues the access tokens. */
 enum auth_provider { AUTH_LOCAL, AUTH_COGNITO, AUTH_OIDC };
 
@@ -45,6 +48,9 @@ struct config {
     int64_t rate_whole_burst;         /* SOUK_RATE_WHOLE_BURST: 20000 */
     struct slice trusted_proxies;     /* SOUK_TRUSTED_PROXIES: see network_next; empty: none */
     enum log_level log_level;         /* SOUK_LOG */
+    enum metrics_form metrics;        /* SOUK_METRICS: prometheus | emf */
+    struct slice service_name;        /* OTEL_SERVICE_NAME: souk */
+    struct slice stage;               /* SOUK_STAGE: production */
     bool migrate_at_start;            /* SOUK_MIGRATE: on | off */
     bool jobs;                        /* --no-jobs */
     bool test_payments;               /* SOUK_TEST_PAYMENTS: off | on */

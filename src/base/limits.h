@@ -49,6 +49,10 @@
 #define DB_EXPECTED_MAX WORKER_GATHER_MAX
 #define READ_TRANSACTION_MS_MAX 1000
 
+/* metrics */
+#define METRICS_DIMENSION_BYTES_MAX 100 /* of a service's, stage's or label's name */
+#define METRICS_INTERVAL_S 60           /* `serve` writes them so often (SOUK_METRICS=emf) */
+
 /* keys of programs */
 #define PLANS_MAX 100
 #define API_KEYS_MAX 1000      /* that are not revoked */

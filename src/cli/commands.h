@@ -19,4 +19,5 @@ extern const struct cli_command command_restore;
 extern const struct cli_command command_copy;
 extern const struct cli_command command_health;
 extern const struct cli_command command_config;
+extern const struct cli_command command_metrics;
 extern const struct cli_command command_version;

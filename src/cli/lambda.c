@@ -92,6 +92,7 @@ static bool open_settings(struct function *function, struct slice *complaint)
     if (!config_load(&function->context.config, args->arena, flags, count, complaint))
         return false;
     log_start(function->context.config.log_level);
+    cli_observe_start(&function->context.config);
     return true;
 }
 

@@ -27,6 +27,7 @@ static const struct cli_command *const COMMANDS[] = {
     &command_copy,
     &command_health,
     &command_config,
+    &command_metrics,
     &command_version,
     NULL,
 };

@@ -7,6 +7,7 @@
 
 #include "api/operations.h"
 #include "auth/key_usage.h"
+#include "base/metrics_emf.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
 #include "jobs/mail.h"
@@ -111,6 +112,7 @@ static bool stop(struct running *running)
     if (running->gateway != NULL)
         gateway_free(running->gateway);
     key_usage_stop(running->services.key_usage);
+    metrics_emf_write(running->args->arena);
     cli_services_close(&running->services);
     return true;
 }
@@ -126,9 +128,8 @@ static int run_serve(const struct args *args)
         announce(&running);
         enum cli_wait wait = cli_services_wait(args, &running.services, &running.ends);
         is_good = wait == CLI_ENDED || (wait == CLI_OPEN && start_jobs(&running));
-        int number;
         if (is_good && wait == CLI_OPEN)
-            sigwait(&running.ends, &number);
+            cli_run_until(args, &running.ends);
         tell_manager(SLICE("STOPPING=1"));
         log_message(LOG_INFO, "stopping");
     }

@@ -2,6 +2,8 @@
 #include "cli/services.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
+#include "base/metrics_emf.h"
 #include "cli/context.h"
 #include "data/cache_link.h"
 #include "data/migrations.h"
@@ -74,6 +76,12 @@ static void tell_reason(struct slice reason)
     log_message(LOG_ERROR, "waiting for the database: %s", told);
 }
 
+void cli_observe_start(const struct config *config)
+{
+    if (config->metrics == METRICS_EMF)
+        metrics_emf_start(config->service_name, config->stage);
+}
+
 bool cli_services_begin(const struct args *args, struct config *config, struct services *services,
                         struct slice *complaint)
 {
@@ -101,6 +109,7 @@ bool cli_services_try(const struct args *args, struct services *services, struct
 bool cli_services_open(const struct args *args, struct config *config, struct services *services)
 {
     struct slice complaint;
+    cli_observe_start(config);
     bool is_good = cli_services_begin(args, config, services, &complaint) &&
                    cli_services_try(args, services, &complaint);
     if (!is_good)
@@ -131,6 +140,13 @@ enum cli_wait cli_services_wait(const struct args *args, struct services *servic
         arena_rewind(args->arena, mark);
     }
     return CLI_OPEN;
+}
+
+void cli_run_until(const struct args *args, const sigset_t *ends)
+{
+    const struct timespec interval = {.tv_sec = METRICS_INTERVAL_S};
+    while (sigtimedwait(ends, NULL, &interval) < 0)
+        metrics_emf_write(args->arena);
 }
 
 bool cli_redis_open(const struct args *args, struct services *services, struct slice *complaint)

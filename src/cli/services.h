@@ -34,6 +34,10 @@ enum cli_wait { CLI_OPEN, CLI_ENDED, CLI_REFUSED };
  * is for what waiting does not mend, said on standard error. CLI_ENDED: one of `ends` came. The log says what
  * it waits for. */
 enum cli_wait cli_services_wait(const struct args *args, struct services *services, const sigset_t *ends);
+/* Metrics as SOUK_METRICS says, from now on. Before any thread starts. */
+void cli_observe_start(const struct config *config);
+/* Returns when one of `ends` came; meanwhile writes metrics, as SOUK_METRICS says. */
+void cli_run_until(const struct args *args, const sigset_t *ends);
 /* Makes the cache, with so many bytes of memory, and lets it tell the other servers of the shop, and hear of
  * what they change: by Redis, where one is set, else by the database. With no memory and nobody to tell there
  * is no cache. False after it has said why: REDIS_URL is wrong (that Redis is away is no reason). */

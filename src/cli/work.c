@@ -1,5 +1,6 @@
 /* souk work: the background jobs without a server, for a machine of their own or beside `souk serve
  * --no-jobs`. */
+#include "base/metrics_emf.h"
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "cli/services.h"
@@ -31,15 +32,15 @@ static int run_work(const struct args *args)
             cli_fail(args, EXIT_FAILED, SLICE("the system gives no thread for the jobs"));
     }
     if (jobs != NULL) {
-        int number;
         printf("working\n");
         fflush(stdout);
-        sigwait(&ends, &number);
+        cli_run_until(args, &ends);
         log_message(LOG_INFO, "stopping");
         /* A second Ctrl-C does not wait for what runs. */
         pthread_sigmask(SIG_UNBLOCK, &ends, NULL);
         jobs_stop(jobs);
     }
+    metrics_emf_write(args->arena);
     cli_services_close(&services);
     return jobs != NULL || wait == CLI_ENDED ? EXIT_OK : EXIT_FAILED;
 }

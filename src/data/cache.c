@@ -32,17 +32,16 @@
 #define FADE_US INT64_C(1000000)  /* how long what faded may still be shown */
 #define CLAIM_US INT64_C(1000000) /* whoever is told that something is due has this long */
 
-static struct metric HITS =
-    METRIC("souk_cache_requests_total", "Look-ups in the memory cache by their outcome", "result=\"hit\"",
-           METRIC_COUNTER);
-static struct metric STALE_HITS = METRIC("souk_cache_requests_total", "", "result=\"stale\"", METRIC_COUNTER);
-static struct metric MISSES = METRIC("souk_cache_requests_total", "", "result=\"miss\"", METRIC_COUNTER);
-static struct metric EVICTIONS =
-    METRIC("souk_cache_evictions_total", "Entries that made room for others", NULL, METRIC_COUNTER);
-static struct metric DROPS = METRIC("souk_cache_drops_total", "Tags dropped", NULL, METRIC_COUNTER);
-static struct metric RACES =
-    METRIC("souk_cache_fills_discarded_total", "Fills that raced a drop of their tag", NULL, METRIC_COUNTER);
-static struct metric BYTES = METRIC("souk_cache_bytes", "Memory held by the cache", NULL, METRIC_GAUGE);
+METRIC_DEFINE(HITS, "souk_cache_requests_total", "Look-ups in the memory cache by their outcome",
+              "result=\"hit\"", METRIC_COUNTER);
+METRIC_DEFINE(STALE_HITS, "souk_cache_requests_total", "", "result=\"stale\"", METRIC_COUNTER);
+METRIC_DEFINE(MISSES, "souk_cache_requests_total", "", "result=\"miss\"", METRIC_COUNTER);
+METRIC_DEFINE(EVICTIONS, "souk_cache_evictions_total", "Entries that made room for others", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(DROPS, "souk_cache_drops_total", "Tags dropped", NULL, METRIC_COUNTER);
+METRIC_DEFINE(RACES, "souk_cache_fills_discarded_total", "Fills that raced a drop of their tag", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(BYTES, "souk_cache_bytes", "Memory held by the cache", NULL, METRIC_GAUGE);
 
 struct tag {
     struct tag *bucket_next;

@@ -36,26 +36,21 @@
 #define LEARNING_US (3 * HEARTBEAT_US)     /* after the link came up, unknown servers are no sign of a loss */
 #define VOUCHING_US (HEARTBEAT_US * 3 / 2) /* and somebody may vouch for Redis */
 
-static struct metric SHARED_HITS =
-    METRIC("souk_cache_shared_requests_total", "Look-ups in Redis by their outcome", "result=\"hit\"",
-           METRIC_COUNTER);
-static struct metric SHARED_MISSES =
-    METRIC("souk_cache_shared_requests_total", "", "result=\"miss\"", METRIC_COUNTER);
-static struct metric SHARED_SKIPPED =
-    METRIC("souk_cache_shared_requests_total", "", "result=\"skipped\"", METRIC_COUNTER);
-static struct metric FILLS_FORGOTTEN =
-    METRIC("souk_cache_shared_fills_forgotten_total",
-           "Entries that did not get to Redis because too many waited", NULL, METRIC_COUNTER);
-static struct metric FLUSHES_HEARD =
-    METRIC("souk_cache_flushes_total", "Flushes of memory by their cause", "cause=\"told\"", METRIC_COUNTER);
-static struct metric FLUSHES_LINK = METRIC("souk_cache_flushes_total", "", "cause=\"link\"", METRIC_COUNTER);
-static struct metric FLUSHES_GAP = METRIC("souk_cache_flushes_total", "", "cause=\"gap\"", METRIC_COUNTER);
-static struct metric EPOCHS =
-    METRIC("souk_cache_epochs_total", "Times that all entries in Redis were made bad", NULL, METRIC_COUNTER);
-static struct metric DROPS_HEARD = METRIC("souk_cache_drops_heard_total",
-                                          "Drops and fades that other servers told of", NULL, METRIC_COUNTER);
-static struct metric LINK_UP =
-    METRIC("souk_cache_link_up", "1 while other servers are heard", NULL, METRIC_GAUGE);
+METRIC_DEFINE(SHARED_HITS, "souk_cache_shared_requests_total", "Look-ups in Redis by their outcome",
+              "result=\"hit\"", METRIC_COUNTER);
+METRIC_DEFINE(SHARED_MISSES, "souk_cache_shared_requests_total", "", "result=\"miss\"", METRIC_COUNTER);
+METRIC_DEFINE(SHARED_SKIPPED, "souk_cache_shared_requests_total", "", "result=\"skipped\"", METRIC_COUNTER);
+METRIC_DEFINE(FILLS_FORGOTTEN, "souk_cache_shared_fills_forgotten_total",
+              "Entries that did not get to Redis because too many waited", NULL, METRIC_COUNTER);
+METRIC_DEFINE(FLUSHES_HEARD, "souk_cache_flushes_total", "Flushes of memory by their cause", "cause=\"told\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(FLUSHES_LINK, "souk_cache_flushes_total", "", "cause=\"link\"", METRIC_COUNTER);
+METRIC_DEFINE(FLUSHES_GAP, "souk_cache_flushes_total", "", "cause=\"gap\"", METRIC_COUNTER);
+METRIC_DEFINE(EPOCHS, "souk_cache_epochs_total", "Times that all entries in Redis were made bad", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(DROPS_HEARD, "souk_cache_drops_heard_total", "Drops and fades that other servers told of", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(LINK_UP, "souk_cache_link_up", "1 while other servers are heard", NULL, METRIC_GAUGE);
 
 struct peer {
     struct uuid id;

@@ -55,9 +55,8 @@
 
 static const struct slice ENTRY_MAGIC = {"souk2 ", 6};
 
-static struct metric REFUSED =
-    METRIC("souk_cache_shared_refusals_total", "Commands of the cache that Redis answered with an error",
-           NULL, METRIC_COUNTER);
+METRIC_DEFINE(REFUSED, "souk_cache_shared_refusals_total",
+              "Commands of the cache that Redis answered with an error", NULL, METRIC_COUNTER);
 
 /* ---- versions ---- */
 

@@ -24,11 +24,11 @@
 #define RESTART_PAUSE_US 50000
 #define RESTART_PAUSE_US_MAX 1000000
 
-static struct metric PASSES =
-    METRIC("souk_checkpoints_total", "Checkpoints by who ran them", "by=\"thread\"", METRIC_COUNTER);
-static struct metric RESTARTS = METRIC("souk_checkpoints_total", "", "by=\"lane\"", METRIC_COUNTER);
-static struct histogram RESTART_DURATION = {.name = "souk_lane_checkpoint_seconds",
-                                            .help = "How long the write lane was held by a checkpoint"};
+METRIC_DEFINE(PASSES, "souk_checkpoints_total", "Checkpoints by who ran them", "by=\"thread\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(RESTARTS, "souk_checkpoints_total", "", "by=\"lane\"", METRIC_COUNTER);
+HISTOGRAM_DEFINE(RESTART_DURATION, "souk_lane_checkpoint_seconds",
+                 "How long the write lane was held by a checkpoint");
 
 void checkpointer_init(struct checkpointer *checkpointer, struct sqlite_store *store)
 {

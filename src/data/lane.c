@@ -16,33 +16,27 @@
 
 #include <time.h>
 
-static struct metric BATCHES_1 =
-    METRIC("souk_lane_batches_total", "Commits of the write lane by the number of jobs in them", "jobs=\"1\"",
-           METRIC_COUNTER);
-static struct metric BATCHES_8 = METRIC("souk_lane_batches_total", "", "jobs=\"2-8\"", METRIC_COUNTER);
-static struct metric BATCHES_32 = METRIC("souk_lane_batches_total", "", "jobs=\"9-32\"", METRIC_COUNTER);
-static struct metric BATCHES_MORE = METRIC("souk_lane_batches_total", "", "jobs=\"33+\"", METRIC_COUNTER);
-static struct metric JOBS =
-    METRIC("souk_lane_jobs_total", "Jobs that the write lane answered", NULL, METRIC_COUNTER);
-static struct metric EXPIRED = METRIC("souk_lane_jobs_expired_total",
-                                      "Jobs whose deadline passed before they started", NULL, METRIC_COUNTER);
-static struct metric REFUSED =
-    METRIC("souk_lane_jobs_refused_total", "Jobs refused because the queue was full", NULL, METRIC_COUNTER);
-static struct metric RERUNS =
-    METRIC("souk_lane_batch_reruns_total", "Batches that were run again job by job after a failure", NULL,
-           METRIC_COUNTER);
-static struct metric COMMIT_FAILURES = METRIC(
-    "souk_lane_commit_failures_total", "Transactions that could not begin or commit", NULL, METRIC_COUNTER);
-static struct metric QUEUE_DEPTH =
-    METRIC("souk_lane_queue_depth", "Jobs that wait for the write lane", NULL, METRIC_GAUGE);
-static struct metric WAL_BYTES =
-    METRIC("souk_lane_wal_bytes", "Length of the write-ahead log", NULL, METRIC_GAUGE);
-static struct metric WAL_WRITTEN =
-    METRIC("souk_lane_wal_written_bytes_total", "Bytes written to the write-ahead log", NULL, METRIC_COUNTER);
-static struct metric CPU_US =
-    METRIC("souk_lane_cpu_microseconds_total", "CPU time of the write lane's thread", NULL, METRIC_COUNTER);
-static struct histogram COMMIT_DURATION = {.name = "souk_lane_commit_seconds",
-                                           .help = "Duration of COMMIT, which syncs the log"};
+METRIC_DEFINE(BATCHES_1, "souk_lane_batches_total", "Commits of the write lane by the number of jobs in them",
+              "jobs=\"1\"", METRIC_COUNTER);
+METRIC_DEFINE(BATCHES_8, "souk_lane_batches_total", "", "jobs=\"2-8\"", METRIC_COUNTER);
+METRIC_DEFINE(BATCHES_32, "souk_lane_batches_total", "", "jobs=\"9-32\"", METRIC_COUNTER);
+METRIC_DEFINE(BATCHES_MORE, "souk_lane_batches_total", "", "jobs=\"33+\"", METRIC_COUNTER);
+METRIC_DEFINE(JOBS, "souk_lane_jobs_total", "Jobs that the write lane answered", NULL, METRIC_COUNTER);
+METRIC_DEFINE(EXPIRED, "souk_lane_jobs_expired_total", "Jobs whose deadline passed before they started", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(REFUSED, "souk_lane_jobs_refused_total", "Jobs refused because the queue was full", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(RERUNS, "souk_lane_batch_reruns_total",
+              "Batches that were run again job by job after a failure", NULL, METRIC_COUNTER);
+METRIC_DEFINE(COMMIT_FAILURES, "souk_lane_commit_failures_total",
+              "Transactions that could not begin or commit", NULL, METRIC_COUNTER);
+METRIC_DEFINE(QUEUE_DEPTH, "souk_lane_queue_depth", "Jobs that wait for the write lane", NULL, METRIC_GAUGE);
+METRIC_DEFINE(WAL_BYTES, "souk_lane_wal_bytes", "Length of the write-ahead log", NULL, METRIC_GAUGE);
+METRIC_DEFINE(WAL_WRITTEN, "souk_lane_wal_written_bytes_total", "Bytes written to the write-ahead log", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(CPU_US, "souk_lane_cpu_microseconds_total", "CPU time of the write lane's thread", NULL,
+              METRIC_COUNTER);
+HISTOGRAM_DEFINE(COMMIT_DURATION, "souk_lane_commit_seconds", "Duration of COMMIT, which syncs the log");
 
 struct outcome {
     struct lane_job *job;

@@ -15,13 +15,12 @@
 #define GATHER_US_MAX 1000
 #define GATHER_PART 4
 
-static struct metric BATCHES = METRIC(
-    "souk_postgres_batches_total", "Transactions that did the work of several callers", NULL, METRIC_COUNTER);
-static struct metric CALLS = METRIC("souk_postgres_batched_calls_total",
-                                    "Calls done together with others, or ready to be", NULL, METRIC_COUNTER);
-static struct metric ALONE =
-    METRIC("souk_postgres_batched_calls_alone_total", "Calls that could not be done together and ran alone",
-           NULL, METRIC_COUNTER);
+METRIC_DEFINE(BATCHES, "souk_postgres_batches_total", "Transactions that did the work of several callers",
+              NULL, METRIC_COUNTER);
+METRIC_DEFINE(CALLS, "souk_postgres_batched_calls_total", "Calls done together with others, or ready to be",
+              NULL, METRIC_COUNTER);
+METRIC_DEFINE(ALONE, "souk_postgres_batched_calls_alone_total",
+              "Calls that could not be done together and ran alone", NULL, METRIC_COUNTER);
 
 /* A caller, on its own stack. */
 struct postgres_waiter {

@@ -18,10 +18,25 @@
 #define ENSURE_WAIT_US INT64_C(300000) /* how long a statement waits for a connection that is refused */
 #define ENSURE_PAUSE_US 20000
 
-static struct metric LOST = METRIC("souk_postgres_connections_lost_total",
-                                   "Connections to PostgreSQL that broke", NULL, METRIC_COUNTER);
+METRIC_DEFINE(LOST, "souk_postgres_connections_lost_total", "Connections to PostgreSQL that broke", NULL,
+              METRIC_COUNTER);
+
+static struct metric connected[] = {
+    METRIC("souk_postgres_connections", "Open connections to PostgreSQL", "role=\"primary\"", METRIC_GAUGE),
+    METRIC("souk_postgres_connections", "", "role=\"replica\"", METRIC_GAUGE),
+};
+METRIC_LIST(connected_primary, connected[0]);
+METRIC_LIST(connected_replica, connected[1]);
+HISTOGRAM_DEFINE(ROUND_DURATION, "souk_postgres_round_seconds",
+                 "Duration of a round trip to PostgreSQL: a statement, or what ends a transaction");
 
 /* ---- life ---- */
+
+static void count_connected(const struct postgres_connection *connection, int change)
+{
+    atomic_fetch_add(&connection->server->alive, change);
+    metric_add(&connected[connection->server->is_optional ? 1 : 0], change);
+}
 
 struct postgres_connection *postgres_connection_new(struct store *store, struct postgres_server *server)
 {
@@ -46,7 +61,7 @@ static void forget_prepared(struct postgres_connection *connection)
 static void hang_up(struct postgres_connection *connection)
 {
     if (connection->pg != NULL)
-        atomic_fetch_sub(&connection->server->alive, 1);
+        count_connected(connection, -1);
     connection->is_expecting = false;
     forget_prepared(connection);
     PQfinish(connection->pg);
@@ -121,7 +136,7 @@ bool postgres_ensure(struct postgres_connection *connection)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = ENSURE_PAUSE_US * 1000}, NULL);
     }
-    atomic_fetch_add(&server->alive, 1);
+    count_connected(connection, 1);
     return true;
 }
 
@@ -416,13 +431,15 @@ PGresult *postgres_fly(struct postgres_connection *connection, const struct post
     PGresult *reply = NULL;
     if (send_flight(connection, flight, &sent, deadline_us))
         reply = collect(connection, &sent, &is_prepared, deadline_us);
+    int64_t ended_us = clock_monotonic_us();
+    histogram_observe_us(&ROUND_DURATION, ended_us - began_us);
     if (reply == NULL) {
         note_silence(connection, began_us);
         log_message(LOG_ERROR, "the connection to PostgreSQL broke, or it did not answer in time");
         postgres_drop(connection);
         return NULL;
     }
-    atomic_store_explicit(&connection->server->heard_us, clock_monotonic_us(), memory_order_relaxed);
+    atomic_store_explicit(&connection->server->heard_us, ended_us, memory_order_relaxed);
     if (is_prepared)
         prepared_add(connection, sent.hash, sent.number, flight->call);
     *result = judge(connection, reply, flight->call);

@@ -5,10 +5,10 @@
 
 #include "base/metrics.h"
 
-static struct metric SENT = METRIC("souk_postgres_reads_expected_total",
-                                   "Reads sent to PostgreSQL together with others", NULL, METRIC_COUNTER);
-static struct metric FLIGHTS = METRIC("souk_postgres_reads_expected_flights_total",
-                                      "Flights that such reads were sent in", NULL, METRIC_COUNTER);
+METRIC_DEFINE(SENT, "souk_postgres_reads_expected_total", "Reads sent to PostgreSQL together with others",
+              NULL, METRIC_COUNTER);
+METRIC_DEFINE(FLIGHTS, "souk_postgres_reads_expected_flights_total", "Flights that such reads were sent in",
+              NULL, METRIC_COUNTER);
 
 void postgres_expect(struct db *db, const struct db_call *call)
 {

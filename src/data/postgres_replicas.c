@@ -400,10 +400,12 @@ static const char *option_of(const PQconninfoOption *options, const char *keywor
     return NULL;
 }
 
-static struct metric metric_of(const char *name, const char *help, const char *label, enum metric_kind kind)
-{
-    return (struct metric)METRIC(name, help, label, kind);
-}
+METRIC_FAMILY(LAG, "souk_postgres_replica_lag_milliseconds",
+              "Age of the newest state of the primary that the replica has", "replica=\"\"", METRIC_GAUGE);
+METRIC_FAMILY(HEALTHY, "souk_postgres_replica_healthy", "Whether reads go to the replica", "replica=\"\"",
+              METRIC_GAUGE);
+METRIC_FAMILY(READS, "souk_postgres_replica_reads_total", "Requests that read by the replica", "replica=\"\"",
+              METRIC_COUNTER);
 
 static struct replica_metrics *metrics_of(const char *host, const char *port)
 {
@@ -419,13 +421,9 @@ static struct replica_metrics *metrics_of(const char *host, const char *port)
         metrics = calloc(1, sizeof(*metrics));
         CHECK(metrics != NULL); /* at start */
         memcpy(metrics->label, label, sizeof(label));
-        metrics->lag = metric_of("souk_postgres_replica_lag_milliseconds",
-                                 "Age of the newest state of the primary that the replica has",
-                                 metrics->label, METRIC_GAUGE);
-        metrics->is_healthy = metric_of("souk_postgres_replica_healthy", "Whether reads go to the replica",
-                                        metrics->label, METRIC_GAUGE);
-        metrics->reads = metric_of("souk_postgres_replica_reads_total", "Requests that read by the replica",
-                                   metrics->label, METRIC_COUNTER);
+        metrics->lag = metric_of_family(&LAG, metrics->label);
+        metrics->is_healthy = metric_of_family(&HEALTHY, metrics->label);
+        metrics->reads = metric_of_family(&READS, metrics->label);
         metrics->next = known;
         known = metrics;
     }

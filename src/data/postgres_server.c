@@ -15,10 +15,10 @@
 #define REASON_BYTES_MAX 1024
 #define TELL_AGAIN_US INT64_C(10000000)
 
-static struct metric CONNECTS =
-    METRIC("souk_postgres_connects_total", "Connections opened to PostgreSQL", NULL, METRIC_COUNTER);
-static struct metric CONNECT_FAILURES = METRIC("souk_postgres_connect_failures_total",
-                                               "Connections to PostgreSQL that failed", NULL, METRIC_COUNTER);
+METRIC_DEFINE(CONNECTS, "souk_postgres_connects_total", "Connections opened to PostgreSQL", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(CONNECT_FAILURES, "souk_postgres_connect_failures_total",
+              "Connections to PostgreSQL that failed", NULL, METRIC_COUNTER);
 
 /* libpq's complaint on one line, as much of it as fits. It never holds a password. */
 static struct slice reason_of(const PGconn *pg, char *text, size_t size)

@@ -14,13 +14,12 @@
 #define PAUSE_FIRST_US 1000
 #define PAUSE_MAX_US 100000
 
-static struct metric RERUNS =
-    METRIC("souk_postgres_transactions_rerun_total",
-           "Transactions run again after a serialization failure, a deadlock or a lost connection", NULL,
-           METRIC_COUNTER);
-static struct metric GIVEN_UP = METRIC(
-    "souk_postgres_transactions_given_up_total",
-    "Transactions that met one conflict after the other until their time was up", NULL, METRIC_COUNTER);
+METRIC_DEFINE(RERUNS, "souk_postgres_transactions_rerun_total",
+              "Transactions run again after a serialization failure, a deadlock or a lost connection", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(GIVEN_UP, "souk_postgres_transactions_given_up_total",
+              "Transactions that met one conflict after the other until their time was up", NULL,
+              METRIC_COUNTER);
 
 bool postgres_in_transaction(const struct db *db)
 {

@@ -14,14 +14,13 @@
 #define PING_ARENA_BYTES ((size_t)64 << 10)
 #define TRY_AGAIN_PAUSE_MS 2 /* while the keys of one command are on two nodes */
 
-static struct metric COMMANDS = METRIC("souk_redis_commands_total", "Commands by what became of them",
-                                       "result=\"answered\"", METRIC_COUNTER);
-static struct metric UNANSWERED =
-    METRIC("souk_redis_commands_total", "", "result=\"unanswered\"", METRIC_COUNTER);
-static struct metric MOVED = METRIC("souk_redis_redirections_total", "Commands that a Cluster sent elsewhere",
-                                    "kind=\"moved\"", METRIC_COUNTER);
-static struct metric ASK = METRIC("souk_redis_redirections_total", "", "kind=\"ask\"", METRIC_COUNTER);
-static struct histogram LATENCY = {.name = "souk_redis_seconds", .help = "Duration of a pipeline"};
+METRIC_DEFINE(COMMANDS, "souk_redis_commands_total", "Commands by what became of them", "result=\"answered\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(UNANSWERED, "souk_redis_commands_total", "", "result=\"unanswered\"", METRIC_COUNTER);
+METRIC_DEFINE(MOVED, "souk_redis_redirections_total", "Commands that a Cluster sent elsewhere",
+              "kind=\"moved\"", METRIC_COUNTER);
+METRIC_DEFINE(ASK, "souk_redis_redirections_total", "", "kind=\"ask\"", METRIC_COUNTER);
+HISTOGRAM_DEFINE(LATENCY, "souk_redis_seconds", "Duration of a pipeline");
 
 /* ---- open and close ---- */
 

@@ -14,10 +14,10 @@
 #define LOG_INTERVAL_US INT64_C(1000000)
 #define REFRESH_ARENA_BYTES ((size_t)8 << 20)
 
-static struct metric REFRESHES =
-    METRIC("souk_redis_map_reads_total", "Times that the map of the Cluster was read", NULL, METRIC_COUNTER);
-static struct metric TAKEOVERS =
-    METRIC("souk_redis_takeovers_total", "Times that keys were found at another node", NULL, METRIC_COUNTER);
+METRIC_DEFINE(REFRESHES, "souk_redis_map_reads_total", "Times that the map of the Cluster was read", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(TAKEOVERS, "souk_redis_takeovers_total", "Times that keys were found at another node", NULL,
+              METRIC_COUNTER);
 
 /* ---- slots ---- */
 

@@ -10,13 +10,12 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
-static struct metric CONNECTIONS =
-    METRIC("souk_redis_connections_total", "Connections opened to Redis", NULL, METRIC_COUNTER);
-static struct metric FAILURES =
-    METRIC("souk_redis_failures_total", "Connections that failed, broke or timed out", NULL, METRIC_COUNTER);
-static struct metric LOSSES =
-    METRIC("souk_redis_losses_total", "Times that Redis may have lost what it had acknowledged", NULL,
-           METRIC_COUNTER);
+METRIC_DEFINE(CONNECTIONS, "souk_redis_connections_total", "Connections opened to Redis", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(FAILURES, "souk_redis_failures_total", "Connections that failed, broke or timed out", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(LOSSES, "souk_redis_losses_total", "Times that Redis may have lost what it had acknowledged",
+              NULL, METRIC_COUNTER);
 
 int64_t redis_backoff_us(unsigned failures)
 {

@@ -18,8 +18,8 @@
 #define SILENCE_US (INT64_C(1000) * REDIS_SILENCE_MS_MAX)
 #define MESSAGE_ARENA_BYTES ((size_t)4 << 20)
 
-static struct metric LINKS = METRIC("souk_redis_subscriptions_total",
-                                    "Times that a channel was listened to anew", NULL, METRIC_COUNTER);
+METRIC_DEFINE(LINKS, "souk_redis_subscriptions_total", "Times that a channel was listened to anew", NULL,
+              METRIC_COUNTER);
 
 struct redis_subscription {
     struct redis *redis;

@@ -12,8 +12,8 @@
 
 #include <stdlib.h>
 
-static struct metric REFRESHES = METRIC("souk_response_cache_refreshes_total",
-                                        "Stale replies made anew in the background", NULL, METRIC_COUNTER);
+METRIC_DEFINE(REFRESHES, "souk_response_cache_refreshes_total", "Stale replies made anew in the background",
+              NULL, METRIC_COUNTER);
 
 /* ---- what an entry holds ---- */
 

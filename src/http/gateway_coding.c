@@ -8,10 +8,10 @@
 /* Twice the reply, its key, and what the compressed one is packed with. */
 #define COMPRESSION_ARENA_BYTES (CACHE_ENTRY_BYTES_MAX * 4)
 
-static struct metric COMPRESSED = METRIC("souk_response_cache_compressed_total",
-                                         "Cached replies that were compressed", NULL, METRIC_COUNTER);
-static struct metric SAVED = METRIC("souk_response_cache_compressed_bytes_saved_total",
-                                    "Bytes by which they became smaller", NULL, METRIC_COUNTER);
+METRIC_DEFINE(COMPRESSED, "souk_response_cache_compressed_total", "Cached replies that were compressed", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(SAVED, "souk_response_cache_compressed_bytes_saved_total", "Bytes by which they became smaller",
+              NULL, METRIC_COUNTER);
 
 struct compression {
     struct worker_job job;

@@ -9,8 +9,8 @@
 #include "base/crypto.h"
 #include "http/gateway_private.h"
 
-static struct metric FILLS_JOINED = METRIC("souk_response_cache_joined_total",
-                                           "Requests that waited for another's reply", NULL, METRIC_COUNTER);
+METRIC_DEFINE(FILLS_JOINED, "souk_response_cache_joined_total", "Requests that waited for another's reply",
+              NULL, METRIC_COUNTER);
 
 static struct fill_stripe *stripe_of(struct exchange *x)
 {

@@ -18,12 +18,19 @@ struct metric gateway_worker_queue =
     METRIC("souk_worker_queue_depth", "Requests waiting for a worker", "pool=\"worker\"", METRIC_GAUGE);
 struct metric gateway_password_queue =
     METRIC("souk_worker_queue_depth", "Requests waiting for a worker", "pool=\"password\"", METRIC_GAUGE);
-static struct metric cache_hits =
-    METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"hit\"", METRIC_COUNTER);
-static struct metric cache_stale_hits =
-    METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"stale\"", METRIC_COUNTER);
-static struct metric cache_misses =
-    METRIC("souk_response_cache_total", "Replies looked up in the cache", "result=\"miss\"", METRIC_COUNTER);
+METRIC_LIST(in_flight_entry, gateway_in_flight);
+METRIC_LIST(worker_queue_entry, gateway_worker_queue);
+METRIC_LIST(password_queue_entry, gateway_password_queue);
+METRIC_FAMILY(requests_of_operation, "souk_http_requests_total", "Requests answered",
+              "operation=\"\",status=\"\"", METRIC_COUNTER);
+HISTOGRAM_FAMILY(latency_of_operation, "souk_http_request_duration_seconds",
+                 "From the request's head to its finished reply", "operation");
+METRIC_DEFINE(cache_hits, "souk_response_cache_total", "Replies looked up in the cache", "result=\"hit\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(cache_stale_hits, "souk_response_cache_total", "Replies looked up in the cache",
+              "result=\"stale\"", METRIC_COUNTER);
+METRIC_DEFINE(cache_misses, "souk_response_cache_total", "Replies looked up in the cache", "result=\"miss\"",
+              METRIC_COUNTER);
 
 static _Atomic bool is_draining; /* of the process: it has one end */
 
@@ -282,13 +289,9 @@ static struct operation_metrics *metrics_of(const char *operation)
     for (int i = 1; i < STATUS_CLASSES; i++) {
         char *label;
         CHECK(asprintf(&label, "operation=\"%s\",status=\"%dxx\"", operation, i) > 0);
-        known->metrics.requests[i] =
-            (struct metric)METRIC("souk_http_requests_total", "Requests answered", label, METRIC_COUNTER);
+        known->metrics.requests[i] = metric_of_family(&requests_of_operation, label);
     }
-    known->metrics.latency.name = "souk_http_request_duration_seconds";
-    known->metrics.latency.help = "From the request's head to its finished reply";
-    known->metrics.latency.label_name = "operation";
-    known->metrics.latency.label_value = known->operation;
+    histogram_of_family(&known->metrics.latency, &latency_of_operation, known->operation);
     known->next = known_metrics;
     known_metrics = known;
     return &known->metrics;

@@ -43,11 +43,9 @@ struct throttle_share {
     struct throttle_taking takings[THROTTLE_TAKINGS_MAX];
 };
 
-static struct metric EXCHANGES =
-    METRIC("souk_throttle_exchanges_total", "Exchanges with other servers of what was let through",
-           "result=\"ok\"", METRIC_COUNTER);
-static struct metric FAILURES =
-    METRIC("souk_throttle_exchanges_total", "", "result=\"failed\"", METRIC_COUNTER);
+METRIC_DEFINE(EXCHANGES, "souk_throttle_exchanges_total",
+              "Exchanges with other servers of what was let through", "result=\"ok\"", METRIC_COUNTER);
+METRIC_DEFINE(FAILURES, "souk_throttle_exchanges_total", "", "result=\"failed\"", METRIC_COUNTER);
 
 /* The words of one EVAL, in the arena. */
 static struct redis_command move_command(struct arena *arena, const struct throttle_taking *taking)

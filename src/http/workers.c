@@ -15,6 +15,10 @@ static struct metric SHED[PRIORITY_COUNT] = {
     METRIC("souk_requests_shed_total", "", "priority=\"cart\"", METRIC_COUNTER),
     METRIC("souk_requests_shed_total", "", "priority=\"checkout\"", METRIC_COUNTER),
 };
+HISTOGRAM_DEFINE(WAITS, "souk_worker_wait_seconds", "How long a request waited for a worker");
+METRIC_LIST(SHED_browse, SHED[PRIORITY_BROWSE]);
+METRIC_LIST(SHED_cart, SHED[PRIORITY_CART]);
+METRIC_LIST(SHED_checkout, SHED[PRIORITY_CHECKOUT]);
 
 struct queue {
     struct worker_job *first;
@@ -156,6 +160,9 @@ static void jobs_run(struct workers *workers, struct worker_job **jobs, size_t c
         (void)wake_one(workers); /* this one may have been woken for them */
     }
     pthread_mutex_unlock(&workers->lock);
+    int64_t now_us = clock_monotonic_us();
+    for (size_t i = 0; i < count; i++)
+        histogram_observe_us(&WAITS, now_us - jobs[i]->queued_us);
     if (gathers)
         workers->options.run_gathered(jobs, count);
     else

@@ -20,10 +20,10 @@
  * be taken for refused. */
 #define PAYMENT_TIMEOUTS_WAITED 4
 
-static struct metric EXPIRED_ORDERS = METRIC(
-    "souk_orders_expired_total", "Orders cancelled because their hold ended unpaid", NULL, METRIC_COUNTER);
-static struct metric RECONCILED = METRIC(
-    "souk_payments_reconciled_total", "Payments settled by asking the provider again", NULL, METRIC_COUNTER);
+METRIC_DEFINE(EXPIRED_ORDERS, "souk_orders_expired_total", "Orders cancelled because their hold ended unpaid",
+              NULL, METRIC_COUNTER);
+METRIC_DEFINE(RECONCILED, "souk_payments_reconciled_total", "Payments settled by asking the provider again",
+              NULL, METRIC_COUNTER);
 
 /* ---- the jobs ---- */
 
@@ -64,15 +64,22 @@ struct job {
     struct histogram duration;
 };
 
+static const char RUNS[] = "souk_jobs_runs_total";
+static const char RUNS_HELP[] = "Steps of background jobs";
+static const char FAILURES[] = "souk_jobs_failures_total";
+static const char FAILURES_HELP[] = "Steps of background jobs that failed";
+static const char DURATION[] = "souk_jobs_duration_seconds";
+static const char DURATION_HELP[] = "Duration of a step of a background job";
+METRIC_FAMILY(runs_of_job, RUNS, RUNS_HELP, "job=\"\"", METRIC_COUNTER);
+METRIC_FAMILY(failures_of_job, FAILURES, FAILURES_HELP, "job=\"\"", METRIC_COUNTER);
+HISTOGRAM_FAMILY(duration_of_job, DURATION, DURATION_HELP, "job");
+
 #define JOB(name, function, on_slow_beat)                                                                    \
     {                                                                                                        \
         .run = (function), .is_slow = (on_slow_beat),                                                        \
-        .runs =                                                                                              \
-            METRIC("souk_jobs_runs_total", "Steps of background jobs", "job=\"" name "\"", METRIC_COUNTER),  \
-        .failures = METRIC("souk_jobs_failures_total", "Steps of background jobs that failed",               \
-                           "job=\"" name "\"", METRIC_COUNTER),                                              \
-        .duration =                                                                                          \
-            HISTOGRAM("souk_jobs_duration_seconds", "Duration of a step of a background job", "job", name)   \
+        .runs = METRIC(RUNS, RUNS_HELP, "job=\"" name "\"", METRIC_COUNTER),                                 \
+        .failures = METRIC(FAILURES, FAILURES_HELP, "job=\"" name "\"", METRIC_COUNTER),                     \
+        .duration = HISTOGRAM(DURATION, DURATION_HELP, "job", name)                                          \
     }
 
 static struct job JOBS[] = {
@@ -218,6 +225,8 @@ struct jobs *jobs_start(const struct services *services)
     jobs->mailer = mailer_new(services->config);
     metric_add(&EXPIRED_ORDERS, 0); /* shown from the start */
     metric_add(&RECONCILED, 0);
+    for (size_t i = 0; i < COUNT_OF(JOBS); i++)
+        metric_add(&JOBS[i].failures, 0);
     if (jobs->mailer == NULL || !arena_init(&jobs->arena, ARENA_BYTES) ||
         pthread_create(&jobs->thread, NULL, jobs_run, jobs) != 0) {
         jobs_release(jobs);

@@ -19,14 +19,13 @@
 #define ERROR_BYTES_MAX 300
 #define PENDING_COUNT_MAX 100000
 
-static struct metric PENDING = METRIC(
-    "souk_outbox_pending", "Messages that wait to be delivered, counted up to 100000", NULL, METRIC_GAUGE);
-static struct metric DELIVERED =
-    METRIC("souk_outbox_delivered_total", "Messages delivered", NULL, METRIC_COUNTER);
-static struct metric FAILED =
-    METRIC("souk_outbox_failed_total", "Attempts to deliver a message that failed", NULL, METRIC_COUNTER);
-static struct metric GIVEN_UP =
-    METRIC("souk_outbox_given_up_total", "Messages given up after their last attempt", NULL, METRIC_COUNTER);
+METRIC_DEFINE(PENDING, "souk_outbox_pending", "Messages that wait to be delivered, counted up to 100000",
+              NULL, METRIC_GAUGE);
+METRIC_DEFINE(DELIVERED, "souk_outbox_delivered_total", "Messages delivered", NULL, METRIC_COUNTER);
+METRIC_DEFINE(FAILED, "souk_outbox_failed_total", "Attempts to deliver a message that failed", NULL,
+              METRIC_COUNTER);
+METRIC_DEFINE(GIVEN_UP, "souk_outbox_given_up_total", "Messages given up after their last attempt", NULL,
+              METRIC_COUNTER);
 
 /* A claimed message and what becomes of it. */
 struct claim {

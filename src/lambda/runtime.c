@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/metrics_emf.h"
 #include "lambda/event.h"
 #include "lambda/http.h"
 
@@ -156,6 +157,7 @@ static bool serve(struct lambda_http *http, struct lambda_context *context,
     bool is_good = post(http, invocation, &result, complaint);
     if (context->handler->settle != NULL)
         context->handler->settle(context, invocation);
+    metrics_emf_write(invocation->arena); /* the process may never run again */
     return is_good;
 }
 

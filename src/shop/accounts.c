@@ -16,12 +16,10 @@
 #include "shop/mfa.h"
 #include "shop/users.h"
 
-static struct metric LOGINS_GOOD =
-    METRIC("souk_logins_total", "Log-ins with a password", "result=\"good\"", METRIC_COUNTER);
-static struct metric LOGINS_REFUSED =
-    METRIC("souk_logins_total", "Log-ins with a password", "result=\"refused\"", METRIC_COUNTER);
-static struct metric REGISTRATIONS =
-    METRIC("souk_registrations_total", "Accounts opened", NULL, METRIC_COUNTER);
+METRIC_DEFINE(LOGINS_GOOD, "souk_logins_total", "Log-ins with a password", "result=\"good\"", METRIC_COUNTER);
+METRIC_DEFINE(LOGINS_REFUSED, "souk_logins_total", "Log-ins with a password", "result=\"refused\"",
+              METRIC_COUNTER);
+METRIC_DEFINE(REGISTRATIONS, "souk_registrations_total", "Accounts opened", NULL, METRIC_COUNTER);
 
 /* ---- what registering and logging in share ---- */
 

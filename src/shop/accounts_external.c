@@ -17,12 +17,10 @@
 #define CONFLICT_TRIES 3
 #define RETRY_AFTER_SECONDS "5" /* what Cognito throttles is over soon */
 
-static struct metric LOGINS_GOOD =
-    METRIC("souk_external_logins_total", "Log-ins at the identity provider through the shop",
-           "result=\"good\"", METRIC_COUNTER);
-static struct metric LOGINS_REFUSED =
-    METRIC("souk_external_logins_total", "Log-ins at the identity provider through the shop",
-           "result=\"refused\"", METRIC_COUNTER);
+METRIC_DEFINE(LOGINS_GOOD, "souk_external_logins_total", "Log-ins at the identity provider through the shop",
+              "result=\"good\"", METRIC_COUNTER);
+METRIC_DEFINE(LOGINS_REFUSED, "souk_external_logins_total",
+              "Log-ins at the identity provider through the shop", "result=\"refused\"", METRIC_COUNTER);
 
 /* ---- what is refused ---- */
 

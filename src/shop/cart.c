@@ -12,8 +12,8 @@
 
 #include <jansson.h>
 
-static struct metric CARTS_TOTAL =
-    METRIC("souk_carts_total", "Carts opened; orders against them are the conversion", NULL, METRIC_COUNTER);
+METRIC_DEFINE(CARTS_TOTAL, "souk_carts_total", "Carts opened; orders against them are the conversion", NULL,
+              METRIC_COUNTER);
 
 /* ---- reading ---- */
 

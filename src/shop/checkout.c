@@ -14,14 +14,13 @@
 #include "contract/handlers.h"
 #include "http/idempotency.h"
 #include "shop/options.h"
+#include "shop/sales.h"
 #include "shop/users.h"
 
 #define MINUTE_MS INT64_C(60000)
 #define ORDER_NUMBER_TRIES 3
 
-static struct metric ORDERS_TOTAL = METRIC("souk_orders_total", "Orders placed", NULL, METRIC_COUNTER);
-static struct metric REVENUE_TOTAL = METRIC(
-    "souk_order_value_minor_total", "Totals of the orders placed, in minor units", NULL, METRIC_COUNTER);
+METRIC_DEFINE(ORDERS_TOTAL, "souk_orders_total", "Orders placed", NULL, METRIC_COUNTER);
 
 /* Which thread may do it: without a provider nothing outside the database is called, and the write lane can
  * do all of it. Where there is none a worker does, together with others (db_transaction_batched). */
@@ -494,7 +493,7 @@ static enum http_status order_answer(struct checkout *checkout)
                             order); /* whoever placed it may have got no answer, and dropped nothing */
     } else {
         response_count(response, &ORDERS_TOTAL, 1);
-        response_count(response, &REVENUE_TOTAL, order->total_minor);
+        response_count(response, sales_value(order->currency), order->total_minor);
         refresh_products(checkout);
     }
     response_location(response, "/orders/", order->id);
