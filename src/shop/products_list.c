@@ -67,6 +67,7 @@ struct list {
     bool is_staff;
     bool is_listed; /* only products that shoppers see */
     bool is_ranked; /* by relevance */
+    bool is_narrow; /* the range of prices holds at most NARROW_RANGE_MAX: it leads, and is sorted */
     enum key key;
     bool is_descending;
     bool has_category;
@@ -160,10 +161,51 @@ static const struct sort_text *sort_text_of(const struct list *list)
     return is_by_listing(list) ? &SORTS_OF_LISTINGS[list->key] : &SORTS_OF_PRODUCTS[list->key];
 }
 
+/* A range that holds fewer is read by price and sorted; of one that holds more, of a million, every five
+ * hundredth is in it: some ten thousand are walked to fill a page. */
+#define NARROW_RANGE_MAX 2000
+
+static void add_range(struct db_built *built, const struct list *list)
+{
+    const struct products_list_input *input = list->input;
+    bool is_of_listing = is_by_listing(list);
+    if (is_of_listing)
+        db_built_add(built, SQL(" FROM category_products r WHERE r.category_id = $?"),
+                     DB_ARGS(db_uuid(list->category_id)));
+    else
+        db_built_add(built,
+                     list->is_listed
+                         ? SQL(" FROM products r WHERE r.deleted_at IS NULL AND r.is_active = TRUE")
+                         : SQL(" FROM products r WHERE r.deleted_at IS NULL"),
+                     DB_NO_ARGS);
+    if (input->has_price_gte)
+        db_built_add(built, SQL(" AND r.price_minor >= $?"), DB_ARGS(db_int(input->price_gte)));
+    if (input->has_price_lte)
+        db_built_add(built, SQL(" AND r.price_minor <= $?"), DB_ARGS(db_int(input->price_lte)));
+}
+
+/* The limit cuts nothing off: it keeps the engine from looking for another way in. */
+static void add_narrow_source(struct db_built *built, const struct list *list)
+{
+    db_built_add(built, SQL(" FROM (SELECT r.number"), DB_NO_ARGS);
+    if (is_by_listing(list))
+        db_built_add(built, SQL(", r.created_at, r.price_minor, r.name_sort"), DB_NO_ARGS);
+    add_range(built, list);
+    db_built_add(built, SQL(" ORDER BY r.price_minor, r.number LIMIT $?)"),
+                 DB_ARGS(db_int(2 * NARROW_RANGE_MAX)));
+    if (is_by_listing(list) && is_listing_enough(list))
+        db_built_add(built, SQL(" l WHERE l.number > 0"), DB_NO_ARGS);
+    else
+        db_built_add(built, SQL(" l JOIN products p ON p.number = l.number WHERE p.deleted_at IS NULL"),
+                     DB_NO_ARGS);
+}
+
 static void add_source(struct db_built *built, const struct list *list)
 {
     const struct products_list_input *input = list->input;
-    if (is_by_listing(list)) {
+    if (list->is_narrow) {
+        add_narrow_source(built, list);
+    } else if (is_by_listing(list)) {
         db_built_add(built,
                      is_listing_enough(list)
                          ? SQL(" FROM category_products l")
@@ -620,6 +662,30 @@ static struct slice next_cursor(struct request *request, const struct list *list
     return cursor_make(request, scope, &next, 1);
 }
 
+/* Whether the range of prices may lead to what is asked for, which is not sorted by price. */
+static bool has_two_ways(const struct list *list)
+{
+    const struct products_list_input *input = list->input;
+    bool is_of_tag = input->has_tag && !list->has_category;
+    bool is_of_subtree = list->has_category && !is_by_listing(list);
+    return has_price_filter(list) && list->key != KEY_PRICE && !input->has_q && !is_of_tag && !is_of_subtree;
+}
+
+static enum db_result measure_range(struct request *request, struct list *list)
+{
+    struct db_built *built = arena_alloc(request->arena, sizeof(*built));
+    db_built_init(built, NUMBER_COLUMN);
+    db_built_add(built, SQL("SELECT count(*) FROM (SELECT 1"), DB_NO_ARGS);
+    add_range(built, list);
+    db_built_add(built, SQL(" LIMIT $?) AS counted"), DB_ARGS(db_int(NARROW_RANGE_MAX + 1)));
+    struct db_rows *rows = db_query_built(request->db, built);
+    if (db_next(rows) != DB_ROW)
+        return DB_ERROR;
+    list->is_narrow = db_get_int(rows, 0) <= NARROW_RANGE_MAX;
+    db_close(rows);
+    return DB_DONE;
+}
+
 /* Whether nothing can be found: there is no such category, or no word to search for. */
 static enum db_result prepare(struct request *request, struct list *list, bool *is_empty)
 {
@@ -635,7 +701,7 @@ static enum db_result prepare(struct request *request, struct list *list, bool *
         list->search = search_of(list->engine, request->arena, list->input->q);
         *is_empty = *is_empty || slice_is_absent(list->search.query);
     }
-    return DB_DONE;
+    return !*is_empty && has_two_ways(list) ? measure_range(request, list) : DB_DONE;
 }
 
 enum db_result products_list_statement(struct request *request, bool continues, struct db_built *built)

@@ -1,6 +1,7 @@
 /* The list of products: its plans are what makes it quick, its cursors what makes it whole. */
 #include "shop/products_list.h"
 
+#include "base/clock.h"
 #include "catalogue.h"
 #include "shop/product.h"
 
@@ -313,6 +314,72 @@ static void test_pages_are_whole_among_equal_keys(void **state)
     assert_pages_whole(shop, (struct products_list_input){.q = SLICE("nom"), .has_q = true}, true, PRODUCTS);
 }
 
+/* The newest first, page by page, in a category and out of it. */
+static void check_order_of_range(struct shop *shop, int64_t lowest)
+{
+    struct uuid ids[2][100];
+    for (int with_category = 0; with_category < 2; with_category++) {
+        struct products_list_input input = {.has_price_gte = true, .price_gte = lowest, .limit = 50};
+        input.has_category = with_category != 0;
+        input.category = SLICE("shelf");
+        int64_t last_ms = INT64_MAX;
+        for (size_t page = 0; page < 2; page++) {
+            struct call call;
+            MUST(200, call_read(shop, &call, products_list, &input, false));
+            assert_int_equal(json_array_size(call.body), 50);
+            for (size_t i = 0; i < 50; i++) {
+                const json_t *product = json_array_get(call.body, i);
+                int64_t created_ms;
+                assert_true(uuid_parse(slice_from(json_string_value(json_object_get(product, "id"))),
+                                       &ids[with_category][page * 50 + i]));
+                assert_true(clock_parse_rfc3339(
+                    slice_from(json_string_value(json_object_get(product, "createdAt"))), &created_ms));
+                assert_true(created_ms <= last_ms);
+                last_ms = created_ms;
+            }
+            input.cursor = arena_copy(&shop->arena, call.response.pagination.next_cursor);
+            input.has_cursor = true;
+            json_decref(call.body);
+        }
+    }
+    assert_memory_equal(ids[0], ids[1], sizeof(ids[0]));
+}
+
+/* A range of prices is read by price and sorted while it is narrow, else by the sort's index: from the first
+ * to the last page both are right, also where a range becomes the other. */
+static void test_a_range_of_prices_is_whole_however_many_it_holds(void **state)
+{
+    enum { ALL = 2400 }; /* of which 2,057 are listed: a price each for a quarter of them */
+    struct shop *shop = *state;
+    struct made made = {&shop->arena, make_category(shop), 0, ALL};
+    assert_int_equal(db_transaction(shop->db, make_products, &made), DB_DONE);
+    for (int64_t lowest = 100; lowest <= 103; lowest++) {
+        for (int variation = 0; variation < 4; variation++) {
+            bool is_of_vendor = (variation & 2) != 0;
+            struct products_list_input input = {.has_price_gte = true,
+                                                .price_gte = lowest,
+                                                .has_price_lte = is_of_vendor,
+                                                .price_lte = 1000,
+                                                .has_vendor = is_of_vendor,
+                                                .vendor = SLICE("Nord"),
+                                                .has_category = (variation & 1) != 0,
+                                                .category = SLICE("shelf"),
+                                                .limit = 1,
+                                                .has_total = true,
+                                                .total = true};
+            int64_t expected = 0;
+            for (int i = 0; i < ALL; i++)
+                expected += i % 7 != 6 && 100 + i % 4 >= lowest && (!is_of_vendor || i % 2 == 0);
+            struct call call;
+            MUST(200, call_read(shop, &call, products_list, &input, false));
+            assert_int_equal(call.response.pagination.total, expected);
+            json_decref(call.body);
+        }
+    }
+    check_order_of_range(shop, 100);
+    check_order_of_range(shop, 103);
+}
+
 /* Each filter by itself and all of them together leave what they say; `total` counts the same. */
 static void test_filters_count_what_they_list(void **state)
 {
@@ -439,6 +506,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_looks_further_goes_to_a_worker, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_documents_are_found_by_key, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_pages_are_whole_among_equal_keys, shop_open, shop_close),
+        cmocka_unit_test_setup_teardown(test_a_range_of_prices_is_whole_however_many_it_holds, shop_open,
+                                        shop_close),
         cmocka_unit_test_setup_teardown(test_filters_count_what_they_list, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_a_cursor_is_of_one_list_only, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_both_views_agree, shop_open, shop_close),
