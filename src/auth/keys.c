@@ -363,10 +363,15 @@ static void ring_reload(struct key_ring *ring, struct db *db, int64_t now_ms)
 }
 
 /* How old the ring is. A clock set back makes it old, not young for ever. */
-static int64_t ring_age_ms(struct key_ring *ring, int64_t now_ms)
+static int64_t ring_age_ms(const struct key_ring *ring, int64_t now_ms)
 {
     int64_t age_ms = now_ms - atomic_load_explicit(&ring->refreshed_at_ms, memory_order_relaxed);
     return age_ms < 0 ? -age_ms : age_ms;
+}
+
+bool key_ring_is_fresh(const struct key_ring *ring, int64_t now_ms)
+{
+    return ring_age_ms(ring, now_ms) < KEYS_REFRESH_MS;
 }
 
 void key_ring_refresh(struct key_ring *ring, struct db *db, int64_t now_ms)

@@ -20,6 +20,8 @@ const struct signing_key *key_set_active(const struct key_set *set);
 struct token_cache *key_ring_tokens(struct key_ring *ring);
 /* Rises whenever a key leaves the ring; read it before the set is taken. */
 uint64_t key_ring_generation(struct key_ring *ring);
+/* Whether the ring was read within KEYS_REFRESH_MS. */
+bool key_ring_is_fresh(const struct key_ring *ring, int64_t now_ms);
 /* Refreshes a ring older than KEYS_REFRESH_MS, unless another thread is at it. `db` may be NULL: then, and
  * only when the ring is five times as old, on a connection of its own (a node that only issues tokens must
  * notice a rotation too). */

@@ -352,33 +352,74 @@ static bool standing_unpack(struct slice packed, struct session_standing *standi
 }
 
 static void standing_put(struct cache *cache, struct arena *arena, struct cache_ticket ticket,
-                         struct slice key, const struct session_standing *standing, int64_t now_ms)
+                         struct slice key, const struct session_standing *standing, int64_t now_ms,
+                         int64_t seconds_max)
 {
     int64_t seconds = (standing->expires_at_ms - now_ms) / 1000;
     const struct slice tags[] = {key, cache_tag_of(arena, "user", standing->user_id),
                                  arena_format(arena, "role:%s", standing->role_name)};
-    cache_put(cache, ticket, key, standing_pack(arena, standing), tags, COUNT_OF(tags),
-              seconds < SESSION_CACHE_SECONDS ? seconds : SESSION_CACHE_SECONDS);
+    if (seconds > 0)
+        cache_put(cache, ticket, key, standing_pack(arena, standing), tags, COUNT_OF(tags),
+                  seconds < seconds_max ? seconds : seconds_max);
+}
+
+/* The key of a session, and its own tag. */
+static struct slice cache_key_of(struct arena *arena, const struct principal *principal)
+{
+    return cache_tag_of(arena, "session", principal->session_id);
+}
+
+/* Whether what was found is a standing, and good still. */
+static bool standing_take(struct slice packed, int64_t now_ms, struct session_standing *standing)
+{
+    return standing_unpack(packed, standing) && standing->expires_at_ms > now_ms;
+}
+
+static enum db_result standing_of(const struct principal *principal, const struct session_standing *standing)
+{
+    return uuid_equals(standing->user_id, principal->user_id) ? DB_ROW : DB_DONE;
+}
+
+bool session_remembered(struct cache *cache, struct arena *arena, const struct principal *principal,
+                        int64_t now_ms, struct session_standing *standing)
+{
+    struct slice packed;
+    int64_t age_s;
+    return cache_get(cache, cache_key_of(arena, principal), arena, &packed, &age_s) &&
+           standing_take(packed, now_ms, standing) && standing_of(principal, standing) == DB_ROW;
 }
 
 enum db_result session_check_cached(struct cache *cache, struct db *db, struct arena *arena,
                                     const struct principal *principal, int64_t now_ms,
                                     struct session_standing *standing)
 {
-    struct slice key = cache_tag_of(arena, "session", principal->session_id); /* and its own tag */
+    struct slice key = cache_key_of(arena, principal);
     struct slice packed;
     struct cache_ticket ticket;
     int64_t age_s;
-    enum db_result result = DB_ROW;
     bool is_found = cache_get_shared(cache, key, arena, &packed, &age_s, &ticket);
-    if (!is_found || !standing_unpack(packed, standing) || standing->expires_at_ms <= now_ms) {
-        result = session_check(db, principal->session_id, now_ms, standing);
-        if (result == DB_ROW && !is_found) /* what lived longer than it should is about to go by itself */
-            standing_put(cache, arena, ticket, key, standing, now_ms);
-    }
-    if (result != DB_ROW)
-        return result;
-    return uuid_equals(standing->user_id, principal->user_id) ? DB_ROW : DB_DONE;
+    if (is_found && standing_take(packed, now_ms, standing))
+        return standing_of(principal, standing);
+    enum db_result result = session_check(db, principal->session_id, now_ms, standing);
+    if (result == DB_ROW && !is_found) /* what lived longer than it should is about to go by itself */
+        standing_put(cache, arena, ticket, key, standing, now_ms, SESSION_CACHE_SECONDS);
+    return result == DB_ROW ? standing_of(principal, standing) : result;
+}
+
+enum db_result session_check_here(struct cache *cache, struct db *db, struct arena *arena,
+                                  const struct principal *principal, int64_t now_ms,
+                                  struct session_standing *standing)
+{
+    if (cache != NULL && session_remembered(cache, arena, principal, now_ms, standing))
+        return DB_ROW;
+    struct cache_ticket ticket = {0};
+    if (cache != NULL)
+        ticket = cache_ticket(cache);
+    enum db_result result = session_check(db, principal->session_id, now_ms, standing);
+    if (result == DB_ROW && cache != NULL)
+        standing_put(cache, arena, ticket, cache_key_of(arena, principal), standing, now_ms,
+                     SESSION_MEMORY_SECONDS);
+    return result == DB_ROW ? standing_of(principal, standing) : result;
 }
 
 enum db_result sessions_purge(struct db *db, int64_t now_ms, int64_t limit, int64_t *deleted)

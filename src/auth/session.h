@@ -20,6 +20,7 @@
 /* Then the password is asked again, however busy the session. */
 #define SESSION_AGE_SECONDS_MAX (INT64_C(90) * 24 * 3600)
 #define SESSION_CACHE_SECONDS (24 * 3600)
+#define SESSION_MEMORY_SECONDS 1
 /* Base64url of 32 bytes. */
 #define REFRESH_TOKEN_TEXT_LEN 43
 
@@ -84,6 +85,18 @@ enum db_result session_check(struct db *db, struct uuid session_id, int64_t now_
 enum db_result session_check_cached(struct cache *cache, struct db *db, struct arena *arena,
                                     const struct principal *principal, int64_t now_ms,
                                     struct session_standing *standing);
+
+/* The same where the database is a file of this machine: remembered for SESSION_MEMORY_SECONDS, in this
+ * process alone. What this process revokes or changes holds at once; what another one on the same file does
+ * (`souk user create`, `souk work`, a second server) within that second. `cache` may be NULL: nothing is
+ * remembered. */
+enum db_result session_check_here(struct cache *cache, struct db *db, struct arena *arena,
+                                  const struct principal *principal, int64_t now_ms,
+                                  struct session_standing *standing);
+
+/* Only what this process's memory knows, of either: false when the check must ask. Never waits. */
+bool session_remembered(struct cache *cache, struct arena *arena, const struct principal *principal,
+                        int64_t now_ms, struct session_standing *standing);
 
 /* Deletes up to `limit` expired refresh tokens and sessions; *deleted counts. For the purge job. (A revoked
  * session stays until it would have expired: its tokens are remembered that long.) */

@@ -147,6 +147,20 @@ static bool token_read(struct key_ring *ring, struct db *db, struct arena *arena
     return good;
 }
 
+bool token_recall(struct key_ring *ring, struct slice token, int64_t now_ms, struct principal *principal)
+{
+    struct verified_token verified;
+    uint8_t digest[SHA256_LEN];
+    uint64_t generation = key_ring_generation(ring);
+    if (!key_ring_is_fresh(ring, now_ms) || token.len > TOKEN_BYTES_MAX || !token_digest(token, digest) ||
+        !token_cache_get(key_ring_tokens(ring), digest, generation, &verified) ||
+        now_ms < verified.not_before_ms || now_ms >= verified.expires_at_ms)
+        return false;
+    metric_add(&REMEMBERED, 1);
+    *principal = verified.principal;
+    return true;
+}
+
 enum token_verdict token_verify(struct key_ring *ring, struct db *db, struct arena *arena, struct slice token,
                                 int64_t now_ms, struct principal *principal)
 {

@@ -25,3 +25,6 @@ enum token_verdict { TOKEN_GOOD, TOKEN_BAD, TOKEN_EXPIRED };
  * Whether the session still stands is session_check's question, every time. */
 enum token_verdict token_verify(struct key_ring *ring, struct db *db, struct arena *arena, struct slice token,
                                 int64_t now_ms, struct principal *principal);
+/* Whose the token is, when it was verified before and is remembered, and the keys were looked at lately; asks
+ * nobody, waits for nobody. False says nothing about the token. */
+bool token_recall(struct key_ring *ring, struct slice token, int64_t now_ms, struct principal *principal);

@@ -332,6 +332,33 @@ static enum http_status read_token(struct gateway *gateway, struct exchange *x, 
     return answer_unauthenticated(x, true);
 }
 
+/* What the token is good for now: whose it is, and how that one's session stands. */
+static enum http_status read_standing(struct gateway *gateway, struct exchange *x, struct slice token,
+                                      struct principal *principal, struct session_standing *standing)
+{
+    const struct services *services = gateway->services;
+    struct cache *shared = services_private_cache(services);
+    int64_t now_ms = x->request.now_ms;
+    struct db *db = gateway_thread_db(gateway, x);
+    if (db == NULL)
+        return problem_database(&x->response, DB_ERROR);
+    enum http_status status = read_token(gateway, x, db, token, principal);
+    if (status != GO_ON || !principal_is_user(principal))
+        return status;
+    switch (shared != NULL ? session_check_cached(shared, db, x->arena, principal, now_ms, standing)
+                           : session_check_here(services->cache, db, x->arena, principal, now_ms, standing)) {
+    case DB_ROW:
+        return GO_ON;
+    case DB_DONE:
+        *principal = (struct principal){.kind = PRINCIPAL_ANONYMOUS};
+        return answer_unauthenticated(x, true);
+    case DB_CONFLICT:
+    case DB_ERROR:
+        break;
+    }
+    return problem_database(&x->response, DB_ERROR);
+}
+
 /* A token that is sent must be good, even where none is needed: a client that thinks it is logged in must
  * learn that it is not. Role and scopes are the ones that the user has now, not those at the token's issue.
  */
@@ -344,24 +371,15 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
         return GO_ON;
     if (!header_bearer(authorization, &token))
         return answer_unauthenticated(x, true);
-    struct db *db = gateway_thread_db(gateway, x);
-    if (db == NULL)
-        return problem_database(&x->response, DB_ERROR);
     struct principal principal = {.kind = PRINCIPAL_ANONYMOUS};
-    enum http_status status = read_token(gateway, x, db, token, &principal);
-    if (status != GO_ON || !principal_is_user(&principal))
-        return status;
-    struct cache *cache = services_private_cache(gateway->services);
     struct session_standing standing;
-    switch (cache != NULL ? session_check_cached(cache, db, x->arena, &principal, request->now_ms, &standing)
-                          : session_check(db, principal.session_id, request->now_ms, &standing)) {
-    case DB_ROW:
-        break;
-    case DB_DONE:
-        return answer_unauthenticated(x, true);
-    case DB_CONFLICT:
-    case DB_ERROR:
-        return problem_database(&x->response, DB_ERROR);
+    if (x->has_standing) {
+        principal = x->recalled;
+        standing = x->standing;
+    } else {
+        enum http_status status = read_standing(gateway, x, token, &principal, &standing);
+        if (status != GO_ON || !principal_is_user(&principal))
+            return status;
     }
     principal.kind = PRINCIPAL_USER;
     principal.role = standing.role;
@@ -572,6 +590,16 @@ enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *
     return GO_ON;
 }
 
+/* The token that came, absent without one (a key of a program is none). */
+static struct slice token_of(const struct exchange *x)
+{
+    struct slice token;
+    bool has_token = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) &&
+                     slice_is_absent(gateway_bearer_key(x)) &&
+                     header_bearer(x->headers[HEADER_AUTHORIZATION], &token);
+    return has_token ? token : SLICE_ABSENT;
+}
+
 /* Whether the token is one of another issuer that was not verified yet. Such a one may wait for the issuer,
  * or be one of a flood of forgeries: it goes to the pool of the log-ins, so that the shop's workers never do.
  */
@@ -579,11 +607,31 @@ static bool must_ask_issuer(struct gateway *gateway, struct exchange *x)
 {
     struct issuer *issuer = gateway->services->issuer;
     struct slice token;
-    if (issuer == NULL || slice_is_absent(x->headers[HEADER_AUTHORIZATION]) ||
-        !slice_is_absent(gateway_bearer_key(x)) || !header_bearer(x->headers[HEADER_AUTHORIZATION], &token))
+    if (issuer == NULL || slice_is_absent(token = token_of(x)))
         return false;
     x->is_recalled = issuer_recall(issuer, token, x->request.now_ms, &x->recalled);
     return !x->is_recalled;
+}
+
+/* Whether all of who calls is known from this process's memory, so that a thread that must not wait may go
+ * on. */
+static bool remembers_caller(struct gateway *gateway, struct exchange *x)
+{
+    const struct services *services = gateway->services;
+    if (services->cache == NULL)
+        return false;
+    if (!slice_is_absent(x->headers[HEADER_AUTHORIZATION]) && slice_is_absent(gateway_bearer_key(x))) {
+        struct slice token = token_of(x);
+        if (slice_is_absent(token))
+            return false;
+        if (!x->is_recalled && services->issuer == NULL)
+            x->is_recalled = token_recall(services->keys, token, x->request.now_ms, &x->recalled);
+        x->has_standing = x->is_recalled && session_remembered(services->cache, x->arena, &x->recalled,
+                                                               x->request.now_ms, &x->standing);
+        if (!x->has_standing)
+            return false;
+    }
+    return gateway_remembers_key(gateway, x);
 }
 
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
@@ -593,8 +641,7 @@ enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x
         gateway_hand_over(gateway->password_workers, x);
         return GATEWAY_PENDING; /* another thread may own it already: it must not be touched */
     }
-    if (x->status == GO_ON && !gateway->reads_inline && has_credentials(x) &&
-        !gateway_remembers_caller(gateway, x)) {
+    if (x->status == GO_ON && !gateway->reads_inline && has_credentials(x) && !remembers_caller(gateway, x)) {
         gateway_hand_over(gateway->workers, x);
         return GATEWAY_PENDING;
     }

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "auth/api_key.h"
+#include "auth/session.h"
 #include "http/coding.h"
 #include "http/response.h"
 #include "http/router.h"
@@ -131,13 +132,15 @@ struct exchange {
     struct slice etag;                 /* of the reply in CODING_IDENTITY */
     struct api_key key;                /* with has_key: the key that came, verified */
     bool has_key;
-    bool is_remembered; /* the key was known from memory: nobody may be asked about it on this thread */
+    bool is_remembered; /* who calls was known from memory: nobody may be asked about it on this thread */
     struct rate_policy policies[RATE_POLICIES_MAX];
     unsigned policy_count;
     bool is_replay;
     bool is_finished;
-    bool is_recalled; /* the issuer's token was verified before: for this principal */
+    bool is_recalled; /* the token was verified before: for this principal */
     struct principal recalled;
+    struct session_standing standing; /* with has_standing: of that principal's session, from memory */
+    bool has_standing;
     bool is_suspended; /* given to another thread at least once */
     struct flight flight;
     struct fill fill;

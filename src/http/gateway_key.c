@@ -82,17 +82,18 @@ enum http_status gateway_take_key(struct gateway *gateway, struct exchange *x)
     return problem_database(&x->response, DB_ERROR);
 }
 
-/* A caller with only a key that is remembered. Whether its quota is known is seen here as well. */
-bool gateway_remembers_caller(struct gateway *gateway, struct exchange *x)
+/* Whether the key that came is remembered, or none did. Whether its quota is known is seen here as well. */
+bool gateway_remembers_key(struct gateway *gateway, struct exchange *x)
 {
     struct slice text;
     enum api_key_kind kind;
     uint8_t hash[SHA256_LEN];
     const struct services *services = gateway->services;
-    bool has_token =
-        !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) && slice_is_absent(gateway_bearer_key(x));
-    if (services->cache == NULL || has_token || !find_key(x, &text) || slice_is_absent(text) ||
-        !api_key_form(text, &kind))
+    if (!find_key(x, &text))
+        return false;
+    if (slice_is_absent(text))
+        return true;
+    if (!api_key_form(text, &kind))
         return false;
     sha256(text, hash);
     if (!api_key_remembered(services->cache, x->arena, hash, x->request.now_ms, &x->key))

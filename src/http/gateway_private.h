@@ -87,8 +87,8 @@ struct slice gateway_bearer_key(const struct exchange *exchange);
 enum http_status gateway_take_key(struct gateway *gateway, struct exchange *exchange);
 /* ... and its plan's limits. */
 enum http_status gateway_check_plan(struct gateway *gateway, struct exchange *exchange);
-/* Whether this server's memory alone knows who is calling. Never waits. */
-bool gateway_remembers_caller(struct gateway *gateway, struct exchange *exchange);
+/* Whether this server's memory alone knows the key that came, if one did. Never waits. There is a cache. */
+bool gateway_remembers_key(struct gateway *gateway, struct exchange *exchange);
 /* A 429 that says when to come again, and what a refused or a passed limit leaves, for the headers. */
 enum http_status gateway_answer_throttled(struct exchange *exchange, int64_t retry_after_s);
 void gateway_note_policy(struct exchange *exchange, const char *name, const struct throttle_verdict *verdict);

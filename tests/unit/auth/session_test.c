@@ -426,6 +426,45 @@ static void a_check_is_remembered_until_its_tags_are_dropped(void **state)
     cache_free(cache);
 }
 
+/* Where nobody tells this process of changes a check is remembered for a second at most, and for its user. */
+static void a_check_is_remembered_here_for_a_second(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cache *cache = cache_new(1 << 20);
+    struct session_grant grant = opened(fixture, fixture_user(fixture, "customer"), START);
+    struct principal principal = {
+        .kind = PRINCIPAL_USER, .user_id = grant.user_id, .session_id = grant.session_id};
+    struct session_standing standing;
+    assert_false(session_remembered(cache, &fixture->arena, &principal, START, &standing));
+    assert_int_equal(session_check_here(cache, fixture->db, &fixture->arena, &principal, START, &standing),
+                     DB_ROW);
+    struct principal other = principal;
+    other.user_id = uuid_v4();
+    assert_false(session_remembered(cache, &fixture->arena, &other, START, &standing));
+    assert_false(session_remembered(cache, &fixture->arena, &principal, grant.expires_at_ms, &standing));
+    assert_int_equal(session_check_here(cache, fixture->db, &fixture->arena, &other, START, &standing),
+                     DB_DONE);
+    end_session(fixture, grant.session_id, START);
+    drop(fixture, cache, "session", grant.session_id); /* as whoever ended it in this process does */
+    assert_int_equal(session_check_here(cache, fixture->db, &fixture->arena, &principal, START, &standing),
+                     DB_DONE);
+    /* ended elsewhere, untold */
+    grant = opened(fixture, principal.user_id, START);
+    principal.session_id = grant.session_id;
+    assert_int_equal(session_check_here(cache, fixture->db, &fixture->arena, &principal, START, &standing),
+                     DB_ROW);
+    end_session(fixture, grant.session_id, START);
+    enum db_result result = DB_ROW;
+    for (int tries = 0; tries < 300 && result == DB_ROW; tries++) {
+        usleep(10000);
+        result = session_check_here(cache, fixture->db, &fixture->arena, &principal, START, &standing);
+    }
+    assert_int_equal(result, DB_DONE);
+    assert_int_equal(session_check_here(NULL, fixture->db, &fixture->arena, &principal, START, &standing),
+                     DB_DONE);
+    cache_free(cache);
+}
+
 /* Who answers for a reuse drops what is remembered of its session. */
 static void a_reuse_names_the_session_that_it_ended(void **state)
 {
@@ -588,6 +627,7 @@ int main(void)
         TEST(all_sessions_of_a_user_but_one),
         TEST(the_check_knows_the_user_as_of_now),
         TEST(a_check_is_remembered_until_its_tags_are_dropped),
+        TEST(a_check_is_remembered_here_for_a_second),
         TEST(a_reuse_names_the_session_that_it_ended),
         TEST(a_disabled_or_deleted_user_has_no_session),
         TEST(the_purge_takes_what_is_over_in_small_steps),

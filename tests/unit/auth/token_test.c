@@ -125,6 +125,29 @@ static void a_token_ends_at_its_second(void **state)
     assert_int_equal(verdict_at(fixture, unseen, FORGE_NOW_MS - TOKEN_CLOCK_SKEW_MS - 1), TOKEN_BAD);
 }
 
+/* What a thread that must not wait may know: only what was verified, while it holds, by keys looked at
+ * lately. */
+static void a_verified_token_is_recalled(void **state)
+{
+    struct fixture *fixture = *state;
+    struct principal principal = somebody(ROLE_CUSTOMER), read;
+    int64_t now_ms = clock_now_ms();
+    key_ring_refresh(world.ring, fixture->db, now_ms);
+    struct slice token = token_issue(world.ring, &fixture->arena, &principal, now_ms, 30);
+    struct slice longer = token_issue(world.ring, &fixture->arena, &principal, now_ms, 900);
+    assert_false(token_recall(world.ring, token, now_ms, &read));
+    assert_int_equal(token_verify(world.ring, NULL, &fixture->arena, token, now_ms, &read), TOKEN_GOOD);
+    assert_int_equal(token_verify(world.ring, NULL, &fixture->arena, longer, now_ms, &read), TOKEN_GOOD);
+    assert_true(token_recall(world.ring, token, now_ms, &read));
+    assert_true(uuid_equals(read.user_id, principal.user_id));
+    assert_true(uuid_equals(read.session_id, principal.session_id));
+    assert_false(token_recall(world.ring, token, now_ms + 31000, &read)); /* it ended */
+    assert_true(token_recall(world.ring, longer, now_ms + 31000, &read));
+    assert_false(
+        token_recall(world.ring, longer, now_ms + 2 * KEYS_REFRESH_MS, &read)); /* its key may have */
+    assert_false(token_recall(world.ring, SLICE("x"), now_ms, &read));
+}
+
 /* cjose, another implementation, reads our key set and our token. */
 static void another_library_verifies_our_tokens(void **state)
 {
@@ -670,6 +693,7 @@ int main(void)
         TEST(a_token_says_who_its_bearer_is),
         TEST(no_two_tokens_are_alike),
         TEST(a_token_ends_at_its_second),
+        TEST(a_verified_token_is_recalled),
         TEST(another_library_verifies_our_tokens),
         TEST(wrong_claims_are_refused),
         TEST(an_expired_token_is_told_from_a_bad_one),
