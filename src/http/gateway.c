@@ -366,10 +366,10 @@ static enum http_status authenticate(struct gateway *gateway, struct exchange *x
 {
     struct slice authorization = x->headers[HEADER_AUTHORIZATION];
     struct request *request = &x->request;
-    struct slice token;
+    struct slice token = x->bearer;
     if (slice_is_absent(authorization) || request->principal.kind == PRINCIPAL_KEY)
         return GO_ON;
-    if (!header_bearer(authorization, &token))
+    if (slice_is_absent(token))
         return answer_unauthenticated(x, true);
     struct principal principal = {.kind = PRINCIPAL_ANONYMOUS};
     struct session_standing standing;
@@ -590,14 +590,17 @@ enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *
     return GO_ON;
 }
 
+static void take_bearer(struct exchange *x)
+{
+    struct slice authorization = x->headers[HEADER_AUTHORIZATION];
+    if (slice_is_absent(authorization) || !header_bearer(authorization, &x->bearer))
+        x->bearer = SLICE_ABSENT;
+}
+
 /* The token that came, absent without one (a key of a program is none). */
 static struct slice token_of(const struct exchange *x)
 {
-    struct slice token;
-    bool has_token = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) &&
-                     slice_is_absent(gateway_bearer_key(x)) &&
-                     header_bearer(x->headers[HEADER_AUTHORIZATION], &token);
-    return has_token ? token : SLICE_ABSENT;
+    return slice_is_absent(gateway_bearer_key(x)) ? x->bearer : SLICE_ABSENT;
 }
 
 /* Whether the token is one of another issuer that was not verified yet. Such a one may wait for the issuer,
@@ -636,6 +639,7 @@ static bool remembers_caller(struct gateway *gateway, struct exchange *x)
 
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
 {
+    take_bearer(x);
     x->status = check_head(gateway, x);
     if (x->status == GO_ON && must_ask_issuer(gateway, x)) {
         gateway_hand_over(gateway->password_workers, x);

@@ -115,6 +115,7 @@ struct exchange {
     struct request request;
     struct response response;
     struct route route;
+    struct slice bearer; /* the token or key of Authorization; absent when there is none, or no such */
     struct slice query;
     struct raw_parameter *parameters; /* of the query */
     size_t parameter_count;

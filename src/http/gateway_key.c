@@ -19,11 +19,7 @@ static enum http_status answer_bad_key(struct exchange *x)
 
 struct slice gateway_bearer_key(const struct exchange *x)
 {
-    struct slice token;
-    bool is_key = !slice_is_absent(x->headers[HEADER_AUTHORIZATION]) &&
-                  header_bearer(x->headers[HEADER_AUTHORIZATION], &token) &&
-                  slice_starts_with(token, SLICE("sk_"));
-    return is_key ? token : SLICE_ABSENT;
+    return slice_starts_with(x->bearer, SLICE("sk_")) ? x->bearer : SLICE_ABSENT;
 }
 
 /* The key that came, absent without one; false when there is more than one caller. */
