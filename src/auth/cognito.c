@@ -146,6 +146,11 @@ enum cognito_outcome cognito_confirm_sign_up(struct issuer *issuer, struct arena
     return call_only(issuer, arena, "ConfirmSignUp", request);
 }
 
+enum cognito_outcome cognito_resend_code(struct issuer *issuer, struct arena *arena, struct slice email)
+{
+    return call_only(issuer, arena, "ResendConfirmationCode", request_about(issuer, arena, email));
+}
+
 /* ---- tokens ---- */
 
 static enum cognito_outcome tokens_read(struct arena *arena, const json_t *reply,

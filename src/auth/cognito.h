@@ -31,6 +31,7 @@ enum cognito_outcome cognito_sign_up(struct issuer *issuer, struct arena *arena,
                                      bool *is_confirmed);
 enum cognito_outcome cognito_confirm_sign_up(struct issuer *issuer, struct arena *arena, struct slice email,
                                              struct slice code);
+enum cognito_outcome cognito_resend_code(struct issuer *issuer, struct arena *arena, struct slice email);
 enum cognito_outcome cognito_log_in(struct issuer *issuer, struct arena *arena, struct slice email,
                                     struct slice password, struct cognito_tokens *tokens);
 /* `username` is the access token's claim: the secret hash is made of it. */

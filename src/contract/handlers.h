@@ -103,6 +103,10 @@ enum http_status auth_password_reset(struct request *request, struct response *r
 enum http_status auth_email_verify(struct request *request, struct response *response);
 /* asked after validation: transaction or password */
 enum execution auth_email_verify_execution(const struct request *request);
+/* POST /auth/verification */
+enum http_status auth_verification_send(struct request *request, struct response *response);
+/* asked after validation: transaction or password */
+enum execution auth_verification_send_execution(const struct request *request);
 /* GET /users */
 enum http_status users_list(struct request *request, struct response *response);
 /* GET /users/me */

@@ -1800,6 +1800,19 @@ const struct input_rule auth_email_verify_input_rule = {
     .body = &auth_email_verify_body_rule, .body_is_required = true,
 };
 
+static const struct field_rule auth_verification_send_body_fields[] = {
+    {.name = "email",
+     .kind = FIELD_TEXT, .format = TEXT_EMAIL, .maximum = INT64_C(254), .is_required = true,
+     .offset = offsetof(struct auth_verification_send_input, email)},
+};
+
+static const struct object_rule auth_verification_send_body_rule = {.fields = auth_verification_send_body_fields, .count = COUNT_OF(auth_verification_send_body_fields)};
+
+const struct input_rule auth_verification_send_input_rule = {
+    .size = sizeof(struct auth_verification_send_input),
+    .body = &auth_verification_send_body_rule, .body_is_required = true,
+};
+
 static const struct field_rule users_list_query_fields[] = {
     {.name = "q",
      .kind = FIELD_TEXT, .format = TEXT_PLAIN, .minimum = INT64_C(1), .maximum = INT64_C(200),

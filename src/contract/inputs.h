@@ -928,6 +928,12 @@ struct auth_email_verify_input {
     struct slice token;
 };
 
+/* POST /auth/verification: Ask for the verification message again */
+struct auth_verification_send_input {
+    /* body */
+    struct slice email;
+};
+
 /* GET /users: List accounts */
 struct users_list_input {
     /* query */
@@ -1414,6 +1420,7 @@ extern const struct input_rule auth_password_change_input_rule;
 extern const struct input_rule auth_password_forgot_input_rule;
 extern const struct input_rule auth_password_reset_input_rule;
 extern const struct input_rule auth_email_verify_input_rule;
+extern const struct input_rule auth_verification_send_input_rule;
 extern const struct input_rule users_list_input_rule;
 extern const struct input_rule me_get_input_rule;
 extern const struct input_rule me_update_input_rule;

@@ -440,6 +440,31 @@ enum http_status auth_password_change(struct request *request, struct response *
     return status;
 }
 
+/* ---- messages with a token ---- */
+
+/* Sends one to the account that `found` names, if it names one. The answer and its time are the same for an
+ * address without an account, and for whoever asks again and again: they fill nobody's mailbox, and learn
+ * nothing by it. */
+static enum http_status send_if_found(struct request *request, struct response *response, struct slice email,
+                                      struct db_rows *found, enum account_token_purpose purpose)
+{
+    struct uuid user_id = {{0}};
+    enum db_result result = db_next(found);
+    bool is_known = result == DB_ROW, is_within = false;
+    if (is_known) {
+        user_id = db_get_uuid(found, 0);
+        db_close(found);
+    } else if (result != DB_DONE) {
+        return problem_database(response, result);
+    }
+    result = attempt_count(request, request->db, ATTEMPT_MAIL, email_fold(request->arena, email), &is_within);
+    if (result != DB_DONE)
+        return problem_database(response, result);
+    result = is_known && is_within ? account_token_send(request, request->db, user_id, purpose)
+                                   : account_token_feign(request, request->db, purpose);
+    return result == DB_DONE ? HTTP_STATUS_ACCEPTED : problem_database(response, result);
+}
+
 /* ---- POST /auth/password/forgot and /auth/password/reset ---- */
 
 DB_STATEMENT(ACTIVE_BY_EMAIL) = {
@@ -453,27 +478,9 @@ enum http_status auth_password_forgot(struct request *request, struct response *
     if (accounts_are_external(request))
         return external_password_forgot(request, response);
     const struct auth_password_forgot_input *input = request->input;
-    struct uuid user_id = {{0}};
-    struct db_rows *rows =
+    struct db_rows *found =
         db_query(request->db, &ACTIVE_BY_EMAIL, DB_ARGS(db_text(email_fold(request->arena, input->email))));
-    enum db_result result = db_next(rows);
-    bool is_known = result == DB_ROW, is_within = false;
-    if (is_known) {
-        user_id = db_get_uuid(rows, 0);
-        db_close(rows);
-    } else if (result != DB_DONE) {
-        return problem_database(response, result);
-    }
-    /* Whoever asks again and again fills nobody's mailbox, and learns nothing by it. */
-    result = attempt_count(request, request->db, ATTEMPT_MAIL, email_fold(request->arena, input->email),
-                           &is_within);
-    if (result != DB_DONE)
-        return problem_database(response, result);
-    if (is_known && is_within)
-        result = account_token_send(request, request->db, user_id, ACCOUNT_RESET_PASSWORD);
-    else
-        result = account_token_feign(request, request->db, ACCOUNT_RESET_PASSWORD);
-    return result == DB_DONE ? HTTP_STATUS_ACCEPTED : problem_database(response, result);
+    return send_if_found(request, response, input->email, found, ACCOUNT_RESET_PASSWORD);
 }
 
 DB_STATEMENT(PASSWORD_RESET) = {
@@ -560,4 +567,28 @@ enum http_status auth_email_verify(struct request *request, struct response *res
     if (result == DB_DONE)
         result = db_change(request->db, &EMAIL_VERIFIED, DB_ARGS(db_uuid(user_id), db_time(request->now_ms)));
     return result == DB_DONE ? HTTP_STATUS_NO_CONTENT : problem_database(response, result);
+}
+
+/* ---- POST /auth/verification ---- */
+
+#define VERIFICATION_PAUSE_MS INT64_C(60000) /* between two messages to one account, registering included */
+
+DB_STATEMENT(UNVERIFIED_BY_EMAIL) = {
+    .sql = "SELECT u.id FROM users u WHERE u.email_folded = $1 AND u.email_verified_at IS NULL"
+           " AND u.status = 'active' AND u.deleted_at IS NULL AND NOT EXISTS"
+           " (SELECT 1 FROM account_tokens t WHERE t.user_id = u.id AND t.purpose = 'verify_email'"
+           " AND t.created_at > $2)",
+    .params = {DB_TEXT, DB_TIME},
+    .columns = {DB_UUID},
+};
+
+enum http_status auth_verification_send(struct request *request, struct response *response)
+{
+    if (accounts_are_external(request))
+        return external_verification_send(request, response);
+    const struct auth_verification_send_input *input = request->input;
+    struct db_rows *found = db_query(request->db, &UNVERIFIED_BY_EMAIL,
+                                     DB_ARGS(db_text(email_fold(request->arena, input->email)),
+                                             db_time(request->now_ms - VERIFICATION_PAUSE_MS)));
+    return send_if_found(request, response, input->email, found, ACCOUNT_VERIFY_EMAIL);
 }

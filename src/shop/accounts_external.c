@@ -350,6 +350,23 @@ enum http_status external_email_verify(struct request *request, struct response 
     return refusal != 0 ? refusal : refuse_code(response);
 }
 
+/* Whatever else Cognito says to being asked for a code may depend on whether there is such an account: it is
+ * 202. */
+static enum http_status asked_for_code(struct response *response, enum cognito_outcome outcome)
+{
+    return outcome == COGNITO_AWAY ? refuse_away(response) : HTTP_STATUS_ACCEPTED;
+}
+
+enum http_status external_verification_send(struct request *request, struct response *response)
+{
+    const struct auth_verification_send_input *input = request->input;
+    enum http_status refusal = refuse_unless_cognito(request, response);
+    if (refusal != 0)
+        return refusal;
+    return asked_for_code(response,
+                          cognito_resend_code(request->services->issuer, request->arena, input->email));
+}
+
 /* ---- refreshing and ending ---- */
 
 enum http_status external_refresh(struct request *request, struct response *response)
@@ -427,10 +444,8 @@ enum http_status external_password_forgot(struct request *request, struct respon
     enum http_status refusal = refuse_unless_cognito(request, response);
     if (refusal != 0)
         return refusal;
-    /* Whatever else Cognito says may depend on whether there is such an account: it is 202. */
-    if (cognito_forgot_password(request->services->issuer, request->arena, input->email) == COGNITO_AWAY)
-        return refuse_away(response);
-    return HTTP_STATUS_ACCEPTED;
+    return asked_for_code(response,
+                          cognito_forgot_password(request->services->issuer, request->arena, input->email));
 }
 
 static enum db_result tokens_end(struct db *db, void *arg)
@@ -536,6 +551,11 @@ enum execution auth_password_forgot_execution(const struct request *request)
 }
 
 enum execution auth_email_verify_execution(const struct request *request)
+{
+    return accounts_are_external(request) ? EXECUTION_PASSWORD : EXECUTION_TRANSACTION;
+}
+
+enum execution auth_verification_send_execution(const struct request *request)
 {
     return accounts_are_external(request) ? EXECUTION_PASSWORD : EXECUTION_TRANSACTION;
 }

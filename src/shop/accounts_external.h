@@ -22,3 +22,4 @@ enum http_status external_password_change(struct request *request, struct respon
 enum http_status external_password_forgot(struct request *request, struct response *response);
 enum http_status external_password_reset(struct request *request, struct response *response);
 enum http_status external_email_verify(struct request *request, struct response *response);
+enum http_status external_verification_send(struct request *request, struct response *response);

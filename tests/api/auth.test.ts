@@ -318,6 +318,54 @@ describe("resetting a password", () => {
     });
 });
 
+describe("asking for the verification message again", () => {
+    const sent = () => Number(shop.server.sql("SELECT COUNT(*) AS n FROM outbox WHERE topic = 'user.verify_email'")[0]!.n);
+    const ask = (email: string) => guest.post("/auth/verification", { email });
+    /** As if every message had been sent two minutes ago. */
+    const age = () => shop.server.sql(`UPDATE account_tokens SET created_at = ${sqlTime(Date.now() - 120_000)} WHERE purpose = 'verify_email'`);
+
+    test("sends one a minute at most, whose token verifies the address", async () => {
+        const account = await shop.register();
+        const first = await mailedToken(shop.server, "verify_email", account);
+        let before = sent();
+        ok(await ask(account.email), 202); // registering sent one just now
+        assert.equal(sent(), before);
+        age();
+        before = sent();
+        for (let i = 0; i < 3; i++) ok(await ask(i === 1 ? account.email.toUpperCase() : account.email), 202);
+        assert.equal(sent(), before + 1);
+        const second = await eventually("the second message", async () => {
+            const token = await mailedToken(shop.server, "verify_email", account);
+            return token === first ? undefined : token;
+        });
+        ok(await guest.post("/auth/email/verify", { token: second }), 204);
+        assert.equal(ok(await account.client.get("/users/me")).emailVerified, true);
+    });
+
+    test("sends none to who is verified, disabled or nobody, and never says so", async () => {
+        const [known, verified, disabled] = [await shop.register(), await shop.register(), await shop.register()];
+        ok(await guest.post("/auth/email/verify", { token: await mailedToken(shop.server, "verify_email", verified) }), 204);
+        shop.server.sql(`UPDATE users SET status = 'disabled' WHERE id = ${sqlUuid(disabled.id)}`);
+        age();
+        const before = sent();
+        const answers = [];
+        for (const email of [verified.email, disabled.email, "nobody@example.com", known.email]) answers.push(await ask(email));
+        for (const reply of answers) assert.deepEqual([reply.status, reply.text], [202, ""]);
+        assert.equal(sent(), before + 1, "to the one that is neither");
+        invalid(await ask("nobody"), "email");
+    });
+
+    test("counts with the other mails to an address: five an hour", async () => {
+        const account = await shop.register();
+        const before = sent();
+        for (let i = 0; i < 7; i++) {
+            age();
+            ok(await ask(account.email), 202);
+        }
+        assert.equal(sent(), before + 5);
+    });
+});
+
 describe("cookie sessions", () => {
     const origin = () => shop.server.url;
     const cookieOf = (reply: Reply) => {

@@ -218,6 +218,7 @@ describe("cognito-local", () => {
             for (const [path, body] of [
                 ["/auth/login", { email, password: PASSWORD }], ["/auth/register", { email, password: PASSWORD }], ["/auth/refresh", { refreshToken: session.refreshToken }],
                 ["/auth/password/forgot", { email }], ["/auth/password/reset", { email, token: "1", newPassword: NEXT }], ["/auth/email/verify", { email, token: "1" }],
+                ["/auth/verification", { email }],
             ] as const) {
                 const reply = await client.post(path, body);
                 refused(reply, 503, "UNAVAILABLE");
@@ -282,6 +283,17 @@ describe("what Cognito may answer", () => {
             if (status === 429 || status === 503) assert.ok(reply.headers.get("retry-after"));
         });
     }
+
+    test("ResendConfirmationCode: asked with the client's hash, and 202 whatever it says", async () => {
+        for (const [status, body] of [[200, { CodeDeliveryDetails: {} }], ...["UserNotFoundException", "InvalidParameterException", "LimitExceededException"].map((type) => [400, { __type: type }])] as [number, Json][]) {
+            answers.set("ResendConfirmationCode", [status, body]);
+            seen.length = 0;
+            const reply = await new Client(server.url).post("/auth/verification", { email: "a@example.com" });
+            assert.deepEqual([reply.status, reply.text], [202, ""]);
+            const SecretHash = createHmac("sha256", "the secret of the client").update("a@example.comclient").digest("base64");
+            assert.deepEqual(seen.map(({ operation, body: asked }) => [operation, asked]), [["ResendConfirmationCode", { ClientId: "client", Username: "a@example.com", SecretHash }]]);
+        }
+    });
 
     test("a challenge is no log-in", async () => {
         answers.set("InitiateAuth", [200, { ChallengeName: "SOFTWARE_TOKEN_MFA", Session: "x" }]);

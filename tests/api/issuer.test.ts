@@ -139,6 +139,7 @@ describe("who a user of the issuer is here", () => {
             ["/auth/register", { email: "a@example.com", password: PASSWORD }], ["/auth/login", { email: "a@example.com", password: PASSWORD }],
             ["/auth/refresh", { refreshToken: "x".repeat(43) }], ["/auth/password/forgot", { email: "a@example.com" }],
             ["/auth/password/reset", { token: "123456", newPassword: PASSWORD, email: "a@example.com" }], ["/auth/email/verify", { token: "123456", email: "a@example.com" }],
+            ["/auth/verification", { email: "a@example.com" }],
         ] as const) {
             const problem = refused(await guest.post(path, body), 403, "EXTERNAL_IDENTITY") as Json;
             assert.equal(problem.issuer, issuer.url);

@@ -51,6 +51,7 @@ import type {
     RefreshInput,
     PasswordChangeInput,
     PasswordForgotInput,
+    VerificationInput,
     PasswordResetInput,
     EmailVerifyInput,
     User,
@@ -476,6 +477,8 @@ export type AuthPasswordForgotReply = object;
 export type AuthPasswordResetReply = object;
 
 export type AuthEmailVerifyReply = object;
+
+export type AuthVerificationSendReply = object;
 
 export type UsersListReply = {
     data: User[];
@@ -1266,6 +1269,16 @@ export class SoukClient {
      */
     authEmailVerify(body: EmailVerifyInput, options?: CallOptions): Promise<Reply<AuthEmailVerifyReply>> {
         return this.transport.call({ method: "POST", path: "/auth/email/verify", body, options });
+    }
+
+    /**
+     * Ask for the verification message again.
+     *
+     * Sends a new message with a token for `POST /auth/email/verify` when there is an account with this address that is not verified yet,
+     * and none was sent within the last minute. The answer is 202 either way.
+     */
+    authVerificationSend(body: VerificationInput, options?: CallOptions): Promise<Reply<AuthVerificationSendReply>> {
+        return this.transport.call({ method: "POST", path: "/auth/verification", body, options });
     }
 
     /**

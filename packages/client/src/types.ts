@@ -1061,6 +1061,12 @@ export interface PasswordForgotInput {
     email: string;
 }
 
+/** Which address is to be verified. */
+export interface VerificationInput {
+    /** The address of the account. */
+    email: string;
+}
+
 /** The token from the message, and the new password. */
 export interface PasswordResetInput {
     /** The address; needed where an identity provider mails codes. */
