@@ -1,0 +1,18 @@
+/* The binary of an AWS Lambda function: `souk` with the few commands that have a use there. Without a word on the command line, as
+ * Lambda starts it, it is `souk lambda`. */
+#include "cli/commands.h"
+#include "cli/run.h"
+
+/* clang-format off */
+static const struct cli_command *const COMMANDS[] = {
+    &command_migrate_status,
+    &command_config,
+    &command_version,
+    NULL,
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+    return cli_run(COMMANDS, argc, argv);
+}
