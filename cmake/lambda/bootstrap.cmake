@@ -10,6 +10,7 @@ if(SOUK_LAMBDA)
     target_link_libraries(PkgConfig::SQLITE INTERFACE m)
 
     souk_executable(bootstrap src/cli/bootstrap.c)
+    target_link_options(bootstrap PRIVATE -Wl,-Map,$<TARGET_FILE:bootstrap>.map)
     add_library(souk_absent STATIC ${CMAKE_CURRENT_LIST_DIR}/absent.c)
     target_link_libraries(souk_absent PRIVATE souk_warnings)
     target_link_libraries(PkgConfig::PQ INTERFACE souk_absent)

@@ -3,5 +3,6 @@
 
 #include "cli/args.h"
 
-/* Finds the command of `argv` in the table, which ends with NULL, and runs it, or shows help. Returns the process's exit code. */
+/* Finds the command of `argv` in the table, which ends with NULL, and runs it, or shows help. Returns the
+ * process's exit code. */
 int cli_run(const struct cli_command *const *commands, int argc, char *const *argv);
