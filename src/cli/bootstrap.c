@@ -1,5 +1,4 @@
-/* The binary of an AWS Lambda function: `souk` with the few commands that have a use there. Without a word on
- * the command line, as Lambda starts it, it is `souk lambda`. */
+/* The binary of an AWS Lambda function: `souk` with the few commands that have a use there. */
 #include "cli/commands.h"
 #include "cli/run.h"
 
