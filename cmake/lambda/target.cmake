@@ -15,5 +15,6 @@ set(ENV{PKG_CONFIG_SYSROOT_DIR} ${CMAKE_SYSROOT})
 set(ENV{PKG_CONFIG_LIBDIR} ${CMAKE_SYSROOT}/usr/lib/${LAMBDA_TRIPLE}/pkgconfig:${CMAKE_SYSROOT}/usr/share/pkgconfig)
 # One section for each function and table, of which the linker leaves out what nothing leads to; the same bytes wherever the sources lie.
 set(CMAKE_C_FLAGS_INIT "-ffunction-sections -fdata-sections -ffile-prefix-map=${LAMBDA_SOURCES}/=")
-set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,--hash-style=gnu")
+# -B: a compiler for this machine's own architecture would look for libraries on this machine first.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-B${CMAKE_SYSROOT}/usr/lib/${LAMBDA_TRIPLE} -static-libgcc -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,--hash-style=gnu")
 set(SOUK_LAMBDA ON)
