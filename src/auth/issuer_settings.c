@@ -74,7 +74,7 @@ static struct slice without_slash(struct slice url)
 static bool cognito_read(const struct config *config, struct arena *arena, struct issuer_settings *settings,
                          struct slice *complaint)
 {
-    struct slice pool = config->cognito_user_pool_id, region = config->cognito_region;
+    struct slice pool = config->cognito_user_pool_id, region = config->aws.region;
     if (!is_pool_id(pool))
         return complain(complaint,
                         SLICE("COGNITO_USER_POOL_ID must be set with AUTH_PROVIDER=cognito: letters, "

@@ -32,6 +32,7 @@ enum config_kind {
     CONFIG_NAME,         /* slice: a word of at most METRICS_DIMENSION_BYTES_MAX */
     CONFIG_PROVIDER,     /* enum auth_provider; its names, as of the next, are CHOICES */
     CONFIG_METRICS,      /* enum metrics_form */
+    CONFIG_MAIL,         /* enum mail_driver */
     CONFIG_ORIGINS,      /* slice: origins with commas between them, or empty */
     CONFIG_INT,          /* int64_t, min..max */
     CONFIG_SWITCH,       /* bool: on | off */
@@ -54,6 +55,7 @@ struct config_setting {
 /* What stands for 0, 1, ... of an enum. */
 static const char *const CHOICES[][CHOICES_MAX + 1] = {
     [CONFIG_PROVIDER] = {[AUTH_LOCAL] = "local", [AUTH_COGNITO] = "cognito", [AUTH_OIDC] = "oidc"},
+    [CONFIG_MAIL] = {[MAIL_DRIVER_FILE] = "file", [MAIL_DRIVER_SMTP] = "smtp", [MAIL_DRIVER_SES] = "ses"},
     [CONFIG_METRICS] = {[METRICS_PROMETHEUS] = "prometheus", [METRICS_EMF] = "emf"},
 };
 
@@ -65,10 +67,14 @@ static const char *const CHOICES[][CHOICES_MAX + 1] = {
  * needs it. */
 /* clang-format off */
 static const struct config_setting SETTINGS[] = {
+    {MEMBER(secrets_arn), CONFIG_TEXT, "SOUK_SECRETS_ARN", NULL, "", 0, 0,
+     "a secret of AWS Secrets Manager, a JSON object of settings by their names; the environment beats it, it beats .env"},
     {MEMBER(data_directory), CONFIG_PATH, "SOUK_DATA", "data", "./data", 0, 0,
      "the folder of the database, the secret and the backups"},
     {MEMBER(database_url), CONFIG_DATABASE_URL, "DATABASE_URL", NULL, NULL, 0, 0,
      "sqlite:PATH or postgresql://...; by default sqlite:SOUK_DATA/souk.db"},
+    {MEMBER(database_secret_arn), CONFIG_TEXT, "DATABASE_SECRET_ARN", NULL, "", 0, 0,
+     "a secret of AWS Secrets Manager with the username and password of DATABASE_URL, read again when they are refused"},
     {MEMBER(replica_urls), CONFIG_REPLICA_URLS, "DATABASE_REPLICA_URLS", NULL, "", 0, 0,
      "postgresql://... of each read replica, with commas between them"},
     {MEMBER(replica_lag_ms), CONFIG_INT, "SOUK_REPLICA_LAG_MS", NULL, "1000", 10, 3600000,
@@ -149,8 +155,8 @@ static const struct config_setting SETTINGS[] = {
      "the claim that lists a user's groups; by default groups, cognito:groups with cognito"},
     {MEMBER(auth_role_map), CONFIG_TEXT, "AUTH_ROLE_MAP", NULL, "", 0, 0,
      "group=role with commas between them, the first that fits counts; empty: roles are given in the shop"},
-    {MEMBER(cognito_region), CONFIG_TEXT, "AWS_REGION", NULL, "", 0, 0,
-     "the region of the user pool; by default what its id begins with"},
+    {MEMBER(aws.region), CONFIG_TEXT, "AWS_REGION", NULL, "", 0, 0,
+     "the region of what souk calls on AWS; of the user pool by default what its id begins with, of a secret its ARN's"},
     {MEMBER(cognito_user_pool_id), CONFIG_TEXT, "COGNITO_USER_POOL_ID", NULL, "", 0, 0,
      "the user pool, such as eu-west-1_AbCdEfGhI; required with cognito"},
     {MEMBER(cognito_client_id), CONFIG_TEXT, "COGNITO_CLIENT_ID", NULL, "", 0, 0,
@@ -164,9 +170,11 @@ static const struct config_setting SETTINGS[] = {
     {MEMBER(jwks_interval_ms), CONFIG_INT, "SOUK_JWKS_INTERVAL_MS", NULL, "10000", 100, 300000,
      "the issuer's keys are read no more often for tokens of unknown keys, in milliseconds"},
     {MEMBER(ca_file), CONFIG_TEXT, "SOUK_CA_FILE", NULL, "", 0, 0,
-     "authorities (PEM) that calls to the identity provider and the mail server trust; empty: the system's"},
+     "authorities (PEM) that calls to the identity provider, the mail server and AWS trust; empty: the system's"},
     {MEMBER(smtp_url), CONFIG_SMTP_URL, "SOUK_SMTP_URL", NULL, "", 0, 0,
-     "the mail server: smtp[s]://[user:password@]host[:port]; empty: mails are files in SOUK_DATA/mail"},
+     "the mail server: smtp[s]://[user:password@]host[:port]"},
+    {MEMBER(mail_driver), CONFIG_MAIL, "SOUK_MAIL", NULL, NULL, 0, 0,
+     "what carries mail: file (SOUK_DATA/mail), smtp or ses (Amazon SES); by default smtp where SOUK_SMTP_URL is set, else file"},
     {MEMBER(smtp_tls), CONFIG_SWITCH, "SOUK_SMTP_TLS", NULL, "on", 0, 0,
      "smtp:// to another machine must offer STARTTLS; off: it may do without, and takes no password"},
     {MEMBER(smtp_timeout_ms), CONFIG_INT, "SOUK_SMTP_TIMEOUT_MS", NULL, "15000", 100, 15000,
@@ -175,6 +183,30 @@ static const struct config_setting SETTINGS[] = {
      "the address that mail comes from; by default no-reply@ the host of SOUK_PUBLIC_URL"},
     {MEMBER(lambda_streaming), CONFIG_SWITCH, "SOUK_LAMBDA_STREAMING", NULL, "off", 0, 0,
      "on Lambda replies are streamed, as a function URL or a REST API may be told to expect them"},
+    {MEMBER(jobs_queue_url), CONFIG_CALLED_URL, "SOUK_JOBS_QUEUE_URL", NULL, "", 0, 0,
+     "an SQS queue that is told on Lambda when there is something to deliver; empty: the jobs' schedule finds it"},
+    {MEMBER(aws.access_key_id), CONFIG_TEXT, "AWS_ACCESS_KEY_ID", NULL, "", 0, 0,
+     "who calls AWS; empty: the role of the container that souk runs in"},
+    {MEMBER(aws.secret_access_key), CONFIG_PASSWORD, "AWS_SECRET_ACCESS_KEY", NULL, "", 0, 0,
+     "what signs those calls"},
+    {MEMBER(aws.session_token), CONFIG_PASSWORD, "AWS_SESSION_TOKEN", NULL, "", 0, 0,
+     "beside temporary credentials"},
+    {MEMBER(aws.credentials_relative_uri), CONFIG_TEXT, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL, "", 0, 0,
+     "where a container asks for its role's credentials, at 169.254.170.2; ECS sets it"},
+    {MEMBER(aws.credentials_full_uri), CONFIG_CALLED_URL, "AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL, "", 0, 0,
+     "the same as a whole URL, on this machine or at an address of ECS or EKS"},
+    {MEMBER(aws.credentials_token), CONFIG_PASSWORD, "AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL, "", 0, 0,
+     "what is sent there as Authorization"},
+    {MEMBER(aws.credentials_token_file), CONFIG_TEXT, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL, "", 0, 0,
+     "a file that holds it"},
+    {MEMBER(aws.endpoint_url), CONFIG_CALLED_URL, "AWS_ENDPOINT_URL", NULL, "", 0, 0,
+     "where to call AWS instead, for tests and emulators"},
+    {MEMBER(aws.endpoint_url_secrets_manager), CONFIG_CALLED_URL, "AWS_ENDPOINT_URL_SECRETS_MANAGER", NULL, "", 0, 0,
+     "the same for Secrets Manager alone"},
+    {MEMBER(aws.endpoint_url_ses), CONFIG_CALLED_URL, "AWS_ENDPOINT_URL_SESV2", NULL, "", 0, 0,
+     "for SES"},
+    {MEMBER(aws.endpoint_url_sqs), CONFIG_CALLED_URL, "AWS_ENDPOINT_URL_SQS", NULL, "", 0, 0,
+     "for SQS"},
     {MEMBER(job_interval_ms), CONFIG_INT, "SOUK_JOB_INTERVAL_MS", NULL, "1000", 1, 3600000,
      "how often background jobs look for work, in milliseconds"},
     {MEMBER(payment_timeout_ms), CONFIG_INT, "SOUK_PAYMENT_TIMEOUT_MS", NULL, "5000", 1, 60000,
@@ -190,14 +222,14 @@ _Static_assert(CACHE_BYTES_DEFAULT == 67108864, "the default in the table");
 struct config_source {
     struct slice value; /* absent: not set there */
     int line;           /* of .env */
-    enum { SOURCE_DEFAULT, SOURCE_ENV_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG } from;
+    enum { SOURCE_DEFAULT, SOURCE_ENV_FILE, SOURCE_SECRET, SOURCE_ENVIRONMENT, SOURCE_FLAG } from;
 };
 
 struct config_reader {
     struct config *config;
     struct arena *arena;
     struct slice *complaint;
-    struct config_source sources[SETTING_COUNT];
+    struct config_source *sources; /* SETTING_COUNT */
 };
 
 static bool complain(struct slice *complaint, struct arena *arena, const char *format, ...)
@@ -467,6 +499,7 @@ static const char *apply(const struct config_setting *setting, struct arena *are
         return apply_text(setting, member, value);
     case CONFIG_PROVIDER:
     case CONFIG_METRICS:
+    case CONFIG_MAIL:
         return apply_choice(setting, arena, member, value);
     case CONFIG_INT:
         return apply_int(setting, arena, member, value);
@@ -490,6 +523,8 @@ static struct slice initial_value(const struct config_setting *setting, struct a
         return arena_format(arena, "%lld", (long long)(config->rate_per_minute + 1) / 2);
     if (setting->offset == MEMBER(public_url))
         return arena_format(arena, "http://%.*s", SLICE_ARG(config->listen));
+    if (setting->offset == MEMBER(mail_driver))
+        return config->smtp_url.len > 0 ? SLICE("smtp") : SLICE("file");
     if (setting->offset == MEMBER(auth_role_claim))
         return config->auth_provider == AUTH_COGNITO ? SLICE("cognito:groups") : SLICE("groups");
     return slice_from(setting->initial);
@@ -652,6 +687,21 @@ static bool read_environment(struct config_reader *reader, char *const *environm
     return true;
 }
 
+static bool read_secret_settings(struct config_reader *reader, const struct config_given *given, size_t count)
+{
+    for (size_t g = 0; g < count; g++) {
+        size_t i = setting_by_env(given[g].name);
+        if (i == SETTING_COUNT) {
+            if (slice_starts_with(given[g].name, SLICE("SOUK_")))
+                return complain_unknown(reader, given[g].name, "the secret of SOUK_SECRETS_ARN");
+        } else if (given[g].value.len > 0) {
+            reader->sources[i].value = given[g].value;
+            reader->sources[i].from = SOURCE_SECRET;
+        }
+    }
+    return true;
+}
+
 static bool read_flags(struct config_reader *reader, const struct config_flag *flags, size_t flag_count)
 {
     for (size_t f = 0; f < flag_count; f++) {
@@ -673,21 +723,32 @@ static bool read_flags(struct config_reader *reader, const struct config_flag *f
     return true;
 }
 
+static struct slice source_name(struct arena *arena, const struct config_source *source)
+{
+    switch (source->from) {
+    case SOURCE_FLAG:
+        return SLICE("command line");
+    case SOURCE_ENVIRONMENT:
+        return SLICE("environment");
+    case SOURCE_SECRET:
+        return SLICE("the secret of SOUK_SECRETS_ARN");
+    case SOURCE_ENV_FILE:
+        return arena_format(arena, ".env line %d", source->line);
+    case SOURCE_DEFAULT:
+        break;
+    }
+    return SLICE("default");
+}
+
 /* "SOUK_WORKERS (environment)", "SOUK_LOG (.env line 3)", "--listen" */
 static struct slice describe_source(struct arena *arena, const struct config_setting *setting,
                                     const struct config_source *source)
 {
-    switch (source->from) {
-    case SOURCE_FLAG:
+    if (source->from == SOURCE_FLAG)
         return arena_format(arena, "--%s", setting->flag);
-    case SOURCE_ENVIRONMENT:
-        return arena_format(arena, "%s (environment)", setting->env);
-    case SOURCE_ENV_FILE:
-        return arena_format(arena, "%s (.env line %d)", setting->env, source->line);
-    case SOURCE_DEFAULT:
-        break;
-    }
-    return arena_format(arena, "%s (default)", setting->env != NULL ? setting->env : setting->flag);
+    struct slice name = source_name(arena, source);
+    return arena_format(arena, "%s (%.*s)", setting->env != NULL ? setting->env : setting->flag,
+                        SLICE_ARG(name));
 }
 
 static bool fill(struct config_reader *reader, size_t i)
@@ -707,26 +768,28 @@ static bool fill(struct config_reader *reader, size_t i)
     struct slice where = describe_source(reader->arena, setting, source);
     if (setting->kind == CONFIG_SECRET || setting->kind == CONFIG_DATABASE_URL ||
         setting->kind == CONFIG_REPLICA_URLS || setting->kind == CONFIG_REDIS_URL ||
-        setting->kind == CONFIG_PASSWORD || setting->kind == CONFIG_SMTP_URL) /* it may hold a password */
+        setting->kind == CONFIG_PASSWORD || setting->kind == CONFIG_SMTP_URL || /* it may hold a password */
+        source->from == SOURCE_SECRET)
         return complain(reader->complaint, reader->arena, "%.*s %s", SLICE_ARG(where), rule);
     return complain(reader->complaint, reader->arena, "%.*s %s, not '%.*s'", SLICE_ARG(where), rule,
                     SLICE_ARG(showable(reader->arena, value)));
 }
 
-bool config_load_from(struct config *config, struct arena *arena, const struct config_flag *flags,
-                      size_t flag_count, char *const *environment, struct slice env_file,
-                      struct slice *complaint)
+bool config_load_sources(struct config *config, struct arena *arena, const struct config_sources *sources,
+                         struct slice *complaint)
 {
-    struct config_reader *reader = ARENA_NEW(arena, struct config_reader);
-    *reader = (struct config_reader){.config = config, .arena = arena, .complaint = complaint};
-    *config = (struct config){0};
+    struct config_reader reader = {.config = config, .arena = arena, .complaint = complaint};
+    reader.sources = ARENA_ARRAY(arena, struct config_source, SETTING_COUNT);
+    *config = (struct config){.sources = reader.sources};
     *complaint = SLICE_ABSENT;
     /* Each source beats those read before it. */
-    if (!read_env_file(reader, env_file) || !read_environment(reader, environment) ||
-        !read_flags(reader, flags, flag_count))
+    if (!read_env_file(&reader, sources->env_file) ||
+        !read_secret_settings(&reader, sources->secret, sources->secret_count) ||
+        !read_environment(&reader, sources->environment) ||
+        !read_flags(&reader, sources->flags, sources->flag_count))
         return false;
     for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (!fill(reader, i))
+        if (!fill(&reader, i))
             return false;
     }
     return true;
@@ -753,21 +816,23 @@ static struct slice read_whole(struct arena *arena, int fd, size_t max)
     return (struct slice){text, len};
 }
 
-bool config_load(struct config *config, struct arena *arena, const struct config_flag *flags,
-                 size_t flag_count, struct slice *complaint)
+bool config_load(struct config *config, struct arena *arena, const struct config_sources *sources,
+                 struct slice *complaint)
 {
-    struct slice env_file = SLICE_ABSENT;
+    struct config_sources all = *sources;
+    CHECK(sources->environment == NULL && slice_is_absent(sources->env_file));
     int fd = open(".env", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        env_file = read_whole(arena, fd, CONFIG_ENV_FILE_BYTES_MAX);
+        all.env_file = read_whole(arena, fd, CONFIG_ENV_FILE_BYTES_MAX);
         int error = errno;
         close(fd);
-        if (slice_is_absent(env_file))
+        if (slice_is_absent(all.env_file))
             return complain(complaint, arena, ".env: it cannot be read: %s", strerror(error));
     } else if (errno != ENOENT) {
         return complain(complaint, arena, ".env: it cannot be opened: %s", strerror(errno));
     }
-    return config_load_from(config, arena, flags, flag_count, environ, env_file, complaint);
+    all.environment = environ;
+    return config_load_sources(config, arena, &all, complaint);
 }
 
 /* mkdir -p. False with errno. */
@@ -954,6 +1019,7 @@ static void print_value(const struct config_setting *setting, const struct confi
         return;
     case CONFIG_PROVIDER:
     case CONFIG_METRICS:
+    case CONFIG_MAIL:
         memcpy(&choice, member, sizeof(choice));
         buf_append(out, slice_from(CHOICES[setting->kind][choice]));
         return;
@@ -978,10 +1044,15 @@ void config_print(const struct config *config, struct buf *out)
         if (setting->flag != NULL)
             buf_format(out, "%s--%s", setting->env != NULL ? ", " : "", setting->flag);
         buf_append(out, SLICE(" = "));
-        print_value(setting, config, out);
+        if (config->sources[i].from == SOURCE_SECRET) /* what is kept there is not shown here */
+            buf_append(out, SLICE("(set)"));
+        else
+            print_value(setting, config, out);
         struct slice initial = initial_value(setting, out->arena, config);
         if (initial.len > 0)
             buf_format(out, " (default %.*s)", SLICE_ARG(initial));
+        if (config->sources[i].from != SOURCE_DEFAULT)
+            buf_format(out, ", from %.*s", SLICE_ARG(source_name(out->arena, &config->sources[i])));
         buf_format(out, "\n    %s\n", setting->help);
     }
 }

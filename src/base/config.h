@@ -1,6 +1,7 @@
-/* Settings of the process, from the command line, the environment, `.env`, or the default - in that order.
- * One table (config.c) defines each: its name, default, kind, bounds and one line of help; `souk config`
- * prints it. Business settings (tax, shipping, holds) are not here: they live in the database. */
+/* Settings of the process, from the command line, the environment, a secret of AWS Secrets Manager, `.env`,
+ * or the default - in that order. One table (config.c) defines each: its name, default, kind, bounds and one
+ * line of help; `souk config` prints it. Business settings (tax, shipping, holds) are not here: they live in
+ * the database. */
 #pragma once
 
 #include "base/buf.h"
@@ -15,18 +16,43 @@ enum metrics_form { METRICS_PROMETHEUS, METRICS_EMF };
 /* Who keeps the accounts and issues the access tokens. */
 enum auth_provider { AUTH_LOCAL, AUTH_COGNITO, AUTH_OIDC };
 
+/* What carries mail. */
+enum mail_driver { MAIL_DRIVER_FILE, MAIL_DRIVER_SMTP, MAIL_DRIVER_SES };
+
+/* How AWS is called; the names are those of AWS's own SDKs. Every text may be empty. */
+struct config_aws {
+    struct slice region;                   /* AWS_REGION */
+    struct slice access_key_id;            /* AWS_ACCESS_KEY_ID */
+    struct slice secret_access_key;        /* AWS_SECRET_ACCESS_KEY */
+    struct slice session_token;            /* AWS_SESSION_TOKEN */
+    struct slice credentials_relative_uri; /* AWS_CONTAINER_CREDENTIALS_RELATIVE_URI */
+    struct slice credentials_full_uri;     /* AWS_CONTAINER_CREDENTIALS_FULL_URI */
+    struct slice credentials_token;        /* AWS_CONTAINER_AUTHORIZATION_TOKEN */
+    struct slice credentials_token_file;   /* AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE */
+    struct slice endpoint_url;             /* AWS_ENDPOINT_URL, and of one service: */
+    struct slice endpoint_url_secrets_manager;
+    struct slice endpoint_url_ses;
+    struct slice endpoint_url_sqs;
+};
+
+struct config_source; /* where a value came from */
+
 struct config {
+    const struct config_source *sources; /* of each setting, for config_print */
+    struct slice secrets_arn;            /* SOUK_SECRETS_ARN; empty: none */
+    struct config_aws aws;
     /* where the data is */
     struct slice data_directory; /* --data, SOUK_DATA: ./data; without trailing slashes */
     struct slice
         database_url; /* DATABASE_URL: sqlite:DATA/souk.db; sqlite:PATH, postgres:// or postgresql:// */
-    struct slice replica_urls;   /* DATABASE_REPLICA_URLS: see config_url_next; empty: none */
-    int64_t replica_lag_ms;      /* SOUK_REPLICA_LAG_MS: 1000 */
-    int64_t database_timeout_ms; /* SOUK_DATABASE_TIMEOUT_MS: 5000; to connect, and for each statement */
-    bool database_prepare;       /* SOUK_DATABASE_PREPARE: on | off */
-    struct slice redis_url;      /* REDIS_URL: see config_url_next; empty: no Redis */
-    struct slice redis_prefix;   /* SOUK_REDIS_PREFIX: "souk:" */
-    int64_t redis_timeout_ms;    /* SOUK_REDIS_TIMEOUT_MS: 200 */
+    struct slice database_secret_arn; /* DATABASE_SECRET_ARN; empty: the URL says who logs in */
+    struct slice replica_urls;        /* DATABASE_REPLICA_URLS: see config_url_next; empty: none */
+    int64_t replica_lag_ms;           /* SOUK_REPLICA_LAG_MS: 1000 */
+    int64_t database_timeout_ms;      /* SOUK_DATABASE_TIMEOUT_MS: 5000; to connect, and for each statement */
+    bool database_prepare;            /* SOUK_DATABASE_PREPARE: on | off */
+    struct slice redis_url;           /* REDIS_URL: see config_url_next; empty: no Redis */
+    struct slice redis_prefix;        /* SOUK_REDIS_PREFIX: "souk:" */
+    int64_t redis_timeout_ms;         /* SOUK_REDIS_TIMEOUT_MS: 200 */
     struct slice
         secret; /* SOUK_SECRET, else DATA/secret (made on first start, mode 0600); absent before that */
     /* the server */
@@ -64,7 +90,6 @@ struct config {
     struct slice auth_audience;         /* AUTH_AUDIENCE */
     struct slice auth_role_claim;       /* AUTH_ROLE_CLAIM: groups, cognito:groups */
     struct slice auth_role_map;         /* AUTH_ROLE_MAP: group=role,group=role */
-    struct slice cognito_region;        /* AWS_REGION */
     struct slice cognito_user_pool_id;  /* COGNITO_USER_POOL_ID */
     struct slice cognito_client_id;     /* COGNITO_CLIENT_ID */
     struct slice cognito_client_secret; /* COGNITO_CLIENT_SECRET */
@@ -73,11 +98,13 @@ struct config {
     int64_t jwks_interval_ms;           /* SOUK_JWKS_INTERVAL_MS: 10000 */
     struct slice ca_file;               /* SOUK_CA_FILE: of outgoing TLS; empty: the system's */
     /* mail */
-    struct slice smtp_url;   /* SOUK_SMTP_URL; empty: files */
-    bool smtp_tls;           /* SOUK_SMTP_TLS: on | off */
-    int64_t smtp_timeout_ms; /* SOUK_SMTP_TIMEOUT_MS: 15000 */
-    struct slice mail_from;  /* SOUK_MAIL_FROM; empty: no-reply@ the public URL's host */
-    bool lambda_streaming;   /* SOUK_LAMBDA_STREAMING: off | on */
+    bool lambda_streaming;        /* SOUK_LAMBDA_STREAMING: off | on */
+    struct slice smtp_url;        /* SOUK_SMTP_URL; may be empty */
+    enum mail_driver mail_driver; /* SOUK_MAIL: file | smtp | ses */
+    bool smtp_tls;                /* SOUK_SMTP_TLS: on | off */
+    int64_t smtp_timeout_ms;      /* SOUK_SMTP_TIMEOUT_MS: 15000 */
+    struct slice mail_from;       /* SOUK_MAIL_FROM; empty: no-reply@ the public URL's host */
+    struct slice jobs_queue_url;  /* SOUK_JOBS_QUEUE_URL; empty: none */
     /* what tests shorten */
     int64_t job_interval_ms;    /* SOUK_JOB_INTERVAL_MS: 1000 */
     int64_t payment_timeout_ms; /* SOUK_PAYMENT_TIMEOUT_MS: 5000 */
@@ -96,18 +123,32 @@ bool config_url_next(struct slice *rest, struct slice *url);
 /* Whether `--name` is a setting's flag, and whether a value follows it: for the command line's parser. */
 bool config_flag_find(struct slice name, bool *takes_value);
 
-/* Fills `config`; texts live in `arena`. On a wrong setting returns false with one clear line in `*complaint`
- * that names the setting, the value's rule and where the value came from. An empty variable counts as not
- * set; of a flag given twice the last one counts. A SOUK_* name that no setting has is refused, in the
- * environment as in `.env`: a typing error must not pass for the default. Reads `.env` of the current folder;
- * does not create anything (see config_secret_ensure). */
-bool config_load(struct config *config, struct arena *arena, const struct config_flag *flags,
-                 size_t flag_count, struct slice *complaint);
-/* The same from given texts, for tests and fuzzing: `environment` is a list "NAME=value" that ends with NULL,
- * `env_file` the text of `.env` or absent. Touches nothing else. */
-bool config_load_from(struct config *config, struct arena *arena, const struct config_flag *flags,
-                      size_t flag_count, char *const *environment, struct slice env_file,
-                      struct slice *complaint);
+/* A setting by its variable's name, out of a secret. */
+struct config_given {
+    struct slice name;
+    struct slice value;
+};
+
+struct config_sources {
+    const struct config_flag *flags;
+    size_t flag_count;
+    char *const *environment; /* a list "NAME=value" that ends with NULL; NULL: none */
+    const struct config_given *secret;
+    size_t secret_count;
+    struct slice env_file; /* the text of `.env`, or absent */
+};
+
+/* Fills `config` from the flags, the process's environment, the secret and `.env` of the current folder;
+ * texts live in `arena`. On a wrong setting returns false with one clear line in `*complaint` that names the
+ * setting, the value's rule and where the value came from. An empty variable counts as not set; of a flag
+ * given twice the last one counts. A SOUK_* name that no setting has is refused, wherever it stands: a typing
+ * error must not pass for the default. Does not create anything (see config_secret_ensure). `sources` names
+ * no environment and no `.env`. */
+bool config_load(struct config *config, struct arena *arena, const struct config_sources *sources,
+                 struct slice *complaint);
+/* The same from given texts alone, for tests and fuzzing. Touches nothing else. */
+bool config_load_sources(struct config *config, struct arena *arena, const struct config_sources *sources,
+                         struct slice *complaint);
 /* Makes the data folder (mode 0700, with its parents) when the database is SQLite. When SOUK_SECRET is not
  * set, reads or creates DATA/secret: 64 hexadecimal characters, mode 0600; several processes that start at
  * once get the same one. Refuses a file that others may read or that is shorter than CONFIG_SECRET_LEN_MIN,

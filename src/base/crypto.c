@@ -77,13 +77,22 @@ bool bytes_equal_constant_time(struct slice a, struct slice b)
     return a.len == b.len && sodium_memcmp(bytes_of(a), bytes_of(b), a.len) == 0;
 }
 
-struct slice base64url_encode(struct arena *arena, struct slice bytes)
+static struct slice encode(struct arena *arena, struct slice bytes, int variant)
 {
-    const int variant = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
-    size_t size = BASE64URL_LEN(bytes.len) + 1;
+    size_t size = sodium_base64_encoded_len(bytes.len, variant);
     char *text = arena_alloc(arena, size);
     CHECK(sodium_bin2base64(text, size, bytes_of(bytes), bytes.len, variant) != NULL);
     return (struct slice){text, size - 1};
+}
+
+struct slice base64_encode(struct arena *arena, struct slice bytes)
+{
+    return encode(arena, bytes, sodium_base64_VARIANT_ORIGINAL);
+}
+
+struct slice base64url_encode(struct arena *arena, struct slice bytes)
+{
+    return encode(arena, bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
 /* libsodium's decoder lets some bytes of 0x80 and above through (1.0.18). */

@@ -17,6 +17,8 @@ void sha256(struct slice data, uint8_t digest[SHA256_LEN]);
 void hmac_sha256(struct slice key, struct slice data, uint8_t mac[SHA256_LEN]);
 /* Takes the same time wherever they differ; false at once when the lengths do. */
 bool bytes_equal_constant_time(struct slice a, struct slice b);
+/* Standard, with padding (RFC 4648 section 4): what mail and AWS want. */
+struct slice base64_encode(struct arena *arena, struct slice bytes);
 /* Without padding (RFC 4648 section 5). */
 struct slice base64url_encode(struct arena *arena, struct slice bytes);
 /* Strict: no padding, no white space, canonical last character; absent when malformed. */

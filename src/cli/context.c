@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "data/copy.h"
 #include "data/migrations.h"
+#include "net/secrets.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,16 +28,50 @@ int cli_misused(const struct args *args, struct slice complaint)
     return EXIT_USAGE;
 }
 
-bool cli_config(const struct args *args, struct config *config)
+/* What AWS keeps: made when the settings name a secret, and there for the life of the process, since every
+ * new connection to the database may ask. */
+static struct secrets *secrets;
+
+static bool is_of_one_piece(const struct config *config, struct slice *complaint)
+{
+    *complaint = SLICE("DATABASE_SECRET_ARN is for a PostgreSQL: DATABASE_URL must be postgresql://...");
+    return config->database_secret_arn.len == 0 || slice_starts_with(config->database_url, SLICE("postgres"));
+}
+
+static bool load_config(const struct args *args, struct config *config, struct slice *complaint)
 {
     struct config_flag flags[ARGS_OPTIONS_MAX];
-    struct slice complaint;
-    if (!config_load(config, args->arena, flags, args_config_flags(args, flags), &complaint)) {
-        cli_fail(args, EXIT_USAGE, complaint);
+    struct config_sources sources = {.flags = flags, .flag_count = args_config_flags(args, flags)};
+    if (!config_load(config, args->arena, &sources, complaint))
         return false;
-    }
+    if (secrets == NULL && (config->secrets_arn.len > 0 || config->database_secret_arn.len > 0))
+        secrets = secrets_new(config);
+    if (config->secrets_arn.len == 0)
+        return true;
+    return secrets_read_settings(secrets, args->arena, &sources.secret, &sources.secret_count, complaint) &&
+           config_load(config, args->arena, &sources, complaint);
+}
+
+bool cli_config_try(const struct args *args, struct config *config, struct slice *complaint)
+{
+    if (!load_config(args, config, complaint) || !is_of_one_piece(config, complaint))
+        return false;
     log_start(config->log_level);
     return true;
+}
+
+bool cli_config(const struct args *args, struct config *config)
+{
+    struct slice complaint;
+    bool is_good = cli_config_try(args, config, &complaint);
+    if (!is_good)
+        cli_fail(args, EXIT_USAGE, complaint);
+    return is_good;
+}
+
+static bool read_login(void *arg, struct login *login, bool is_refused)
+{
+    return secrets_read_login(arg, login, is_refused);
 }
 
 struct store *cli_store_try(const struct args *args, const struct config *config, struct slice *complaint)
@@ -47,6 +82,7 @@ struct store *cli_store_try(const struct args *args, const struct config *config
         .is_unprepared = !config->database_prepare,
         .replica_urls = config->replica_urls,
         .replica_lag_ms = config->replica_lag_ms,
+        .logins = {.read = config->database_secret_arn.len > 0 ? read_login : NULL, .arg = secrets},
     };
     return store_open(&options, args->arena, complaint);
 }

@@ -20,8 +20,10 @@ int cli_fail(const struct args *args, enum exit_code code, struct slice complain
 /* As cli_fail, for a wrong use: adds where the help is; returns EXIT_USAGE. */
 int cli_misused(const struct args *args, struct slice complaint);
 
-/* Reads the settings and starts the log. */
+/* Reads the settings, those that a secret of AWS holds too, and starts the log. */
 bool cli_config(const struct args *args, struct config *config);
+/* The same, with the reason in *complaint in place of saying it. */
+bool cli_config_try(const struct args *args, struct config *config, struct slice *complaint);
 /* Opens the store, making an empty one where there is none. NULL after saying why not. */
 struct store *cli_store_create(const struct args *args, const struct config *config);
 /* The same, with the reason in *complaint in place of saying it. */

@@ -84,18 +84,6 @@ static bool open_shop(struct function *function, struct slice *complaint)
     return true;
 }
 
-static bool open_settings(struct function *function, struct slice *complaint)
-{
-    const struct args *args = function->args;
-    struct config_flag flags[ARGS_OPTIONS_MAX];
-    size_t count = args_config_flags(args, flags);
-    if (!config_load(&function->context.config, args->arena, flags, count, complaint))
-        return false;
-    log_start(function->context.config.log_level);
-    cli_observe_start(&function->context.config);
-    return true;
-}
-
 static bool open_context(struct function *function, struct slice *complaint)
 {
     struct lambda_context *context = &function->context;
@@ -103,8 +91,9 @@ static bool open_context(struct function *function, struct slice *complaint)
     context->reopen = reopen;
     context->opener = function;
     context->handler = choose_handler(function->args, complaint);
-    if (context->handler == NULL || !open_settings(function, complaint))
+    if (context->handler == NULL || !cli_config_try(function->args, &context->config, complaint))
         return false;
+    cli_observe_start(&context->config);
     enum lambda_needs needs = context->handler->needs;
     if (needs >= LAMBDA_NEEDS_STORE &&
         !cli_services_begin(function->args, &context->config, &context->services, complaint))

@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/ids.h"
 #include "base/limits.h"
+#include "base/login.h"
 
 /* One connection, used by one thread at a time. */
 struct db;
@@ -247,14 +248,23 @@ enum db_engine db_engine_of(const struct db *db);
 struct store; /* one database of the process, whichever the engine; thread-safe */
 struct lane;
 
+/* Who logs in to PostgreSQL where it is not the URL that says so: asked before each connection is made. */
+struct store_logins {
+    /* Fills *login. `is_refused`: the server refuses the one in *login; then another one. False: there is
+     * none. May be called by several threads at once. */
+    bool (*read)(void *arg, struct login *login, bool is_refused);
+    void *arg;
+};
+
 struct store_options {
     struct slice url;       /* sqlite:PATH, postgresql://... */
     int64_t timeout_ms;     /* PostgreSQL: to connect, and for each statement; 0: the default */
     bool is_unprepared;     /* PostgreSQL: prepare no statements, as behind pgbouncer in transaction mode */
     size_t connections_max; /* readers at once; 0: no limit */
     bool is_exclusive; /* SQLite: fails when another process has it open, and none can open it meanwhile */
-    struct slice replica_urls; /* PostgreSQL: of each read replica, with commas between them; empty: none */
-    int64_t replica_lag_ms;    /* a replica that is further behind is passed over */
+    struct slice replica_urls;  /* PostgreSQL: of each read replica, with commas between them; empty: none */
+    int64_t replica_lag_ms;     /* a replica that is further behind is passed over */
+    struct store_logins logins; /* PostgreSQL, replicas too; `read` is NULL: the URLs say it */
 };
 
 /* Opens; creates the SQLite file (and its folder) when it is not there. NULL with one clear line in

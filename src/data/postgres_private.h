@@ -20,6 +20,7 @@ struct postgres_store;
 struct postgres_server {
     const char *url;
     const char *session_attributes;   /* the default of target_session_attrs */
+    struct store_logins logins;       /* `read` is NULL: the URL says who logs in */
     int64_t timeout_ms;               /* to connect, and for each statement */
     bool is_prepared;                 /* statements are prepared; off behind pgbouncer in transaction mode */
     bool is_optional;                 /* what fails there is not tried again: another answers it */

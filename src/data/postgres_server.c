@@ -7,11 +7,12 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
+#include <sodium.h>
 #include <stdio.h>
 
 #define REFUSAL_US INT64_C(250000)  /* after a failure nobody tries again for so long */
 #define SILENCE_US INT64_C(1000000) /* nor asks it after it let a statement wait until its time was up */
-#define KEYWORDS_MAX 12
+#define KEYWORDS_MAX 14
 #define REASON_BYTES_MAX 1024
 #define TELL_AGAIN_US INT64_C(10000000)
 
@@ -71,7 +72,8 @@ static void keyword(struct keywords *keywords, const char *name, const char *val
 }
 
 /* What stands before the URL is a default, which the URL overrides; what stands behind it is ours to say. */
-static PGconn *connect_with(const struct postgres_server *server, const char *options)
+static PGconn *connect_as(const struct postgres_server *server, const char *options,
+                          const struct login *login)
 {
     struct keywords keywords = {.count = 0};
     char seconds[24];
@@ -90,10 +92,33 @@ static PGconn *connect_with(const struct postgres_server *server, const char *op
         keyword(&keywords, "options", options);
     keyword(&keywords, "dbname", server->url);
     keyword(&keywords, "client_encoding", "UTF8");
+    if (login != NULL) {
+        keyword(&keywords, "user", login->user);
+        keyword(&keywords, "password", login->password);
+    }
     PGconn *pg = PQconnectdbParams(keywords.names, keywords.values, 1);
     CHECK(pg != NULL);
     PQsetNoticeReceiver(pg, ignore_notice, NULL);
     metric_add(PQstatus(pg) == CONNECTION_OK ? &CONNECTS : &CONNECT_FAILURES, 1);
+    return pg;
+}
+
+/* Where a secret says who logs in, a password that is refused may have been changed there meanwhile: then
+ * once more with the new one. (libpq gives no SQLSTATE of a failed connection, but tells whether one was
+ * asked for.) Without any log-in the connection fails for want of one, as libpq says it. */
+static PGconn *connect_with(const struct postgres_server *server, const char *options)
+{
+    struct login login;
+    if (server->logins.read == NULL)
+        return connect_as(server, options, NULL);
+    bool has_login = server->logins.read(server->logins.arg, &login, false);
+    PGconn *pg = connect_as(server, options, has_login ? &login : NULL);
+    if (has_login && PQstatus(pg) != CONNECTION_OK && PQconnectionUsedPassword(pg) == 1 &&
+        server->logins.read(server->logins.arg, &login, true)) {
+        PQfinish(pg);
+        pg = connect_as(server, options, &login);
+    }
+    sodium_memzero(&login, sizeof(login));
     return pg;
 }
 

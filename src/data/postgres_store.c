@@ -10,6 +10,7 @@ void postgres_server_init(struct postgres_server *server, struct slice url, cons
     server->url = strndup(url.ptr, url.len);
     CHECK(server->url != NULL);
     server->session_attributes = session_attributes;
+    server->logins = options->logins;
     server->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DATABASE_TIMEOUT_MS_DEFAULT;
     server->is_prepared = !options->is_unprepared;
 }
@@ -20,6 +21,7 @@ void postgres_server_copy(struct postgres_server *server, const struct postgres_
     server->url = strdup(other->url);
     CHECK(server->url != NULL);
     server->session_attributes = other->session_attributes;
+    server->logins = other->logins;
     server->timeout_ms = other->timeout_ms < timeout_ms ? other->timeout_ms : timeout_ms;
     server->is_prepared = other->is_prepared;
     server->is_optional = true;
@@ -30,9 +32,19 @@ void postgres_server_release(struct postgres_server *server)
     free((char *)(uintptr_t)server->url);
 }
 
-/* Whether libpq understands the URL; else *complaint, without what it complains of, which may be a password.
- */
-static bool check_url(struct slice url, struct slice *complaint)
+static bool names_login(const PQconninfoOption *options)
+{
+    for (; options->keyword != NULL; options++) {
+        bool is_login = strcmp(options->keyword, "user") == 0 || strcmp(options->keyword, "password") == 0;
+        if (is_login && options->val != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Whether libpq understands the URL, which names no log-in where a secret does; else *complaint, without what
+ * it complains of, which may be a password. */
+static bool check_url(struct slice url, bool has_logins, struct slice *complaint)
 {
     char *text = strndup(url.ptr, url.len);
     CHECK(text != NULL);
@@ -41,8 +53,11 @@ static bool check_url(struct slice url, struct slice *complaint)
     if (options == NULL)
         *complaint = SLICE("DATABASE_URL: must be postgresql://[user[:password]@]host[:port][,...]/database"
                            "[?parameter=value&...]");
+    bool is_good = options != NULL && !(has_logins && names_login(options));
+    if (options != NULL && !is_good)
+        *complaint = SLICE("DATABASE_URL: must name no user and no password where DATABASE_SECRET_ARN does");
     PQconninfoFree(options);
-    return options != NULL;
+    return is_good;
 }
 
 static void postgres_store_close(struct store *base)
@@ -60,7 +75,7 @@ static void postgres_store_close(struct store *base)
 static struct store *postgres_store_open(const struct store_options *options, struct arena *arena,
                                          struct slice *complaint)
 {
-    if (!check_url(options->url, complaint))
+    if (!check_url(options->url, options->logins.read != NULL, complaint))
         return NULL;
     struct postgres_store *store = calloc(1, sizeof(*store));
     CHECK(store != NULL);

@@ -90,26 +90,13 @@ static void header_end(struct header *header)
     buf_append(header->out, CRLF);
 }
 
-/* Standard base64: encoded words know no other. */
-static struct slice base64(struct arena *arena, struct slice bytes)
-{
-    struct slice text = base64url_encode(arena, bytes);
-    size_t len = (bytes.len + 2) / 3 * 4;
-    char *padded = arena_alloc(arena, len + 1);
-    memset(padded, '=', len);
-    for (size_t i = 0; i < text.len; i++)
-        padded[i] = text.ptr[i] == '-' ? '+' : text.ptr[i] == '_' ? '/' : text.ptr[i];
-    padded[len] = '\0';
-    return (struct slice){padded, len};
-}
-
 /* Text as encoded words; readers join neighbours without the space between them. */
 static void header_encoded(struct header *header, struct slice text)
 {
     struct arena *arena = header->out->arena;
     while (text.len > 0) {
         size_t len = cut_len(text, ENCODED_WORD_BYTES);
-        struct slice word = base64(arena, (struct slice){text.ptr, len});
+        struct slice word = base64_encode(arena, (struct slice){text.ptr, len});
         header_word(header, arena_format(arena, "=?UTF-8?B?%.*s?=", SLICE_ARG(word)));
         text = slice_skip(text, len);
     }
@@ -236,7 +223,7 @@ static void body_encode(struct buf *out, struct slice body)
     body_write(&lines, body);
     for (struct slice rest = buf_slice(&lines); rest.len > 0; rest = slice_skip(rest, BASE64_LINE_BYTES)) {
         size_t len = rest.len < BASE64_LINE_BYTES ? rest.len : BASE64_LINE_BYTES;
-        buf_append(out, base64(out->arena, (struct slice){rest.ptr, len}));
+        buf_append(out, base64_encode(out->arena, (struct slice){rest.ptr, len}));
         buf_append(out, CRLF);
     }
     out->overflow = out->overflow || lines.overflow;

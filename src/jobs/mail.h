@@ -1,5 +1,5 @@
-/* Mail: what a message holds, how it is written (RFC 5322), and the two drivers that carry it: one writes
- * files, the other hands each mail to a mail server. */
+/* Mail: what a message holds, how it is written (RFC 5322), and the drivers that carry it: one writes files,
+ * one hands each mail to a mail server, one to Amazon SES. */
 #pragma once
 
 #include "base/buf.h"
@@ -53,8 +53,13 @@ struct mailer {
  * file. NULL without memory. */
 struct mailer *mailer_file_new(const struct config *config);
 
-/* The driver that the settings ask for: SMTP where SOUK_SMTP_URL is set, else files. The settings passed
- * mail_settings_check. NULL without memory. */
+/* The other two. The settings passed mail_settings_check and outlive the driver. NULL without memory. */
+struct mailer *mailer_smtp_new(const struct config *config);
+struct mailer *mailer_ses_new(const struct config *config);
+
+/* The driver that the settings ask for (SOUK_MAIL). The settings passed mail_settings_check. NULL without
+ * memory.
+ */
 struct mailer *mailer_new(const struct config *config);
 /* Whether mail can be sent with these settings; else what is wrong, in one line without a password. */
 bool mail_settings_check(const struct config *config, struct arena *arena, struct slice *complaint);

@@ -59,7 +59,7 @@ static struct slice hello_of(const struct config *config)
     return part;
 }
 
-static struct mailer *mailer_smtp_new(const struct config *config)
+struct mailer *mailer_smtp_new(const struct config *config)
 {
     struct mailer_smtp *self = calloc(1, sizeof(*self));
     if (self == NULL)
@@ -73,21 +73,4 @@ static struct mailer *mailer_smtp_new(const struct config *config)
         .timeout_ms = config->smtp_timeout_ms,
     });
     return &self->base;
-}
-
-struct mailer *mailer_new(const struct config *config)
-{
-    return config->smtp_url.len > 0 ? mailer_smtp_new(config) : mailer_file_new(config);
-}
-
-bool mail_settings_check(const struct config *config, struct arena *arena, struct slice *complaint)
-{
-    if (config->mail_from.len > 0 && !mail_address_is_sane(config->mail_from)) {
-        *complaint = SLICE("SOUK_MAIL_FROM must be an address, such as shop@example.com");
-        return false;
-    }
-    const char *rule = config->smtp_url.len > 0 ? smtp_url_rule(config->smtp_url, !config->smtp_tls) : NULL;
-    if (rule != NULL)
-        *complaint = arena_format(arena, "SOUK_SMTP_URL %s", rule);
-    return rule == NULL;
 }

@@ -12,15 +12,13 @@
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define DATE_LEN 8 /* of a time: 20150830 */
 
-static const char HEX_LOWER[] = "0123456789abcdef";
-static const char HEX_UPPER[] = "0123456789ABCDEF";
+static const char HEX[] = "0123456789ABCDEF";
 
 static void append_hex(struct buf *out, const uint8_t digest[SHA256_LEN])
 {
-    for (size_t i = 0; i < SHA256_LEN; i++) {
-        buf_append_char(out, HEX_LOWER[digest[i] >> 4]);
-        buf_append_char(out, HEX_LOWER[digest[i] & 15]);
-    }
+    char text[2 * SHA256_LEN];
+    hex_encode(digest, SHA256_LEN, text);
+    buf_append(out, (struct slice){text, sizeof(text)});
 }
 
 static void append_hash(struct buf *out, struct slice text)
@@ -48,8 +46,8 @@ static void append_escaped(struct buf *out, struct slice text, char kept)
             continue;
         }
         buf_append_char(out, '%');
-        buf_append_char(out, HEX_UPPER[c >> 4]);
-        buf_append_char(out, HEX_UPPER[c & 15]);
+        buf_append_char(out, HEX[c >> 4]);
+        buf_append_char(out, HEX[c & 15]);
     }
 }
 

@@ -72,6 +72,8 @@ struct receiving {
     char *bytes;
     size_t len, size, max;
     size_t header_len;
+    struct slice wanted; /* the name of the header that is kept */
+    struct slice header;
     bool is_too_long;
 };
 
@@ -98,10 +100,19 @@ static size_t receive_body(char *bytes, size_t one, size_t count, void *arg)
     return len;
 }
 
+static void keep_header(struct receiving *receiving, struct slice line)
+{
+    struct slice name;
+    if (receiving->wanted.len == 0 || !slice_split(&line, ':', &name) || slice_is_absent(line) ||
+        !slice_equals_ignore_case(name, receiving->wanted))
+        return;
+    receiving->header = arena_copy(receiving->arena, slice_trim(line));
+}
+
 static size_t receive_header(const char *bytes, size_t one, size_t count, void *arg)
 {
     struct receiving *receiving = arg;
-    (void)bytes;
+    keep_header(receiving, (struct slice){bytes, one * count});
     receiving->header_len += one * count;
     receiving->is_too_long = receiving->header_len > ANSWER_HEADER_BYTES_MAX;
     return receiving->is_too_long ? 0 : one * count;
@@ -137,12 +148,36 @@ static bool headers_make(struct arena *arena, const struct http_call *call, stru
  */
 #define SET(handle, option, value) CHECK(curl_easy_setopt((handle), (option), (value)) == CURLE_OK)
 
+/* A body that libcurl cannot have a second time. */
+static size_t give_body(char *out, size_t one, size_t count, void *arg)
+{
+    struct slice *rest = arg;
+    size_t len = one * count < rest->len ? one * count : rest->len;
+    memcpy(out, rest->ptr, len);
+    *rest = slice_skip(*rest, len);
+    return len;
+}
+
+static void body_set(CURL *handle, const struct http_call *call, struct slice *rest)
+{
+    SET(handle, CURLOPT_POST, 1L);
+    SET(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
+    if (call->is_unrepeatable) {
+        *rest = call->body;
+        SET(handle, CURLOPT_READFUNCTION, give_body);
+        SET(handle, CURLOPT_READDATA, rest);
+    } else {
+        SET(handle, CURLOPT_POSTFIELDS, call->body.ptr);
+    }
+}
+
 static void handle_set(const struct http_client *client, CURL *handle, struct arena *arena,
                        const struct http_call *call, struct receiving *receiving)
 {
     int64_t connect_ms =
         call->timeout_ms < CONNECT_TIMEOUT_MS_MAX ? call->timeout_ms : CONNECT_TIMEOUT_MS_MAX;
-    bool is_clear = slice_starts_with(call->url, SLICE("http://")); /* then to this machine: url_http_rule */
+    bool is_clear =
+        slice_starts_with(call->url, SLICE("http://")); /* then to this machine or its host: url.h */
     SET(handle, CURLOPT_URL, arena_copy(arena, call->url).ptr);
     SET(handle, CURLOPT_PROTOCOLS_STR, is_clear ? "http" : "https");
     SET(handle, CURLOPT_NOSIGNAL, 1L);
@@ -161,11 +196,6 @@ static void handle_set(const struct http_client *client, CURL *handle, struct ar
     SET(handle, CURLOPT_HEADERDATA, receiving);
     if (client->ca_file != NULL)
         SET(handle, CURLOPT_CAINFO, client->ca_file);
-    if (!slice_is_absent(call->body)) {
-        SET(handle, CURLOPT_POST, 1L);
-        SET(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
-        SET(handle, CURLOPT_POSTFIELDS, call->body.ptr);
-    }
 }
 
 static struct slice host_of(struct slice url)
@@ -179,9 +209,13 @@ static struct slice host_of(struct slice url)
 static bool perform(struct http_client *client, CURL *handle, struct arena *arena,
                     const struct http_call *call, struct http_answer *answer, struct slice *why)
 {
-    struct receiving receiving = {.arena = arena, .max = call->reply_bytes_max};
+    struct receiving receiving = {
+        .arena = arena, .max = call->reply_bytes_max, .wanted = slice_from(call->wanted_header)};
     struct curl_slist *headers = NULL;
     handle_set(client, handle, arena, call, &receiving);
+    struct slice unsent;
+    if (!slice_is_absent(call->body))
+        body_set(handle, call, &unsent);
     if (!headers_make(arena, call, &headers)) {
         *why = SLICE("a header of the call would hold a control character");
         curl_slist_free_all(headers);
@@ -190,6 +224,9 @@ static bool perform(struct http_client *client, CURL *handle, struct arena *aren
     SET(handle, CURLOPT_HTTPHEADER, headers);
     CURLcode code = curl_easy_perform(handle);
     curl_slist_free_all(headers);
+    curl_off_t began_sending_us = 0;
+    CHECK(curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &began_sending_us) == CURLE_OK);
+    answer->was_sent = began_sending_us > 0;
     if (code != CURLE_OK) {
         struct slice host = host_of(call->url);
         *why = arena_format(arena, "%.*s: %s", SLICE_ARG(host),
@@ -197,6 +234,7 @@ static bool perform(struct http_client *client, CURL *handle, struct arena *aren
         return false;
     }
     CHECK(curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &answer->status) == CURLE_OK);
+    answer->header = receiving.header;
     answer->body = receiving.len > 0 ? (struct slice){receiving.bytes, receiving.len} : SLICE("");
     return true;
 }
@@ -205,7 +243,8 @@ bool http_call(struct http_client *client, struct arena *arena, const struct htt
                struct http_answer *answer, struct slice *why)
 {
     CHECK(call->timeout_ms > 0 && call->reply_bytes_max > 0);
-    const char *rule = url_http_rule(call->url);
+    const char *rule = call->is_for_credentials ? url_credentials_rule(call->url) : url_http_rule(call->url);
+    *answer = (struct http_answer){0};
     if (rule != NULL) {
         *why = arena_format(arena, "the address to call %s", rule);
         return false;

@@ -26,14 +26,21 @@ struct http_client_header {
 struct http_call {
     struct slice url;
     struct slice body; /* absent: GET, else POST */
+    /* The body leaves once at most. Otherwise a connection that was kept open and dies before anything is
+     * answered makes libcurl send it again on a new one, though the other side may have it. */
+    bool is_unrepeatable;
     struct http_client_header headers[HTTP_CLIENT_HEADERS_MAX];
-    int64_t timeout_ms;     /* from the look-up of the name to the last byte */
-    size_t reply_bytes_max; /* a longer answer is a failure */
+    const char *wanted_header; /* of the answer, in lower case; NULL: none */
+    bool is_for_credentials;   /* http:// may also go where containers get their AWS credentials (url.h) */
+    int64_t timeout_ms;        /* from the look-up of the name to the last byte */
+    size_t reply_bytes_max;    /* a longer answer is a failure */
 };
 
 struct http_answer {
     long status;
-    struct slice body; /* in the arena; may be empty */
+    struct slice body;   /* in the arena; may be empty */
+    struct slice header; /* the value of the wanted one; absent without it */
+    bool was_sent;       /* something of the call was; also told when there was no answer */
 };
 
 /* True: the other side answered, whatever its status. False: it did not, in time, wholly, or under its name;

@@ -31,14 +31,22 @@ static bool has_part(CURLU *parsed, CURLUPart part)
     return is_there;
 }
 
-static const char *parsed_rule(CURLU *parsed)
+static bool is_credentials_host(struct slice host)
+{
+    return slice_is(host, "169.254.170.2") || slice_is(host, "169.254.170.23") ||
+           slice_is(host, "[fd00:ec2::23]");
+}
+
+static const char *parsed_rule(CURLU *parsed, bool is_for_credentials)
 {
     char *scheme = NULL, *host = NULL;
     const char *rule = "must start with https:// and name a host";
     if (curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
         curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK && host[0] != '\0') {
         bool is_clear = strcmp(scheme, "http") == 0;
-        if (is_clear && !url_host_is_loopback(slice_from(host)))
+        bool is_near = url_host_is_loopback(slice_from(host)) ||
+                       (is_for_credentials && is_credentials_host(slice_from(host)));
+        if (is_clear && !is_near)
             rule = "must start with https:// (http:// is for this machine only)";
         else if (is_clear || strcmp(scheme, "https") == 0)
             rule = NULL;
@@ -52,7 +60,7 @@ static const char *parsed_rule(CURLU *parsed)
     return rule;
 }
 
-const char *url_http_rule(struct slice url)
+static const char *url_rule(struct slice url, bool is_for_credentials)
 {
     char text[URL_BYTES_MAX + 1];
     if (slice_is_absent(url) || url.len > URL_BYTES_MAX)
@@ -71,7 +79,17 @@ const char *url_http_rule(struct slice url)
     CURLU *parsed = curl_url();
     const char *rule = parsed == NULL || curl_url_set(parsed, CURLUPART_URL, text, 0) != CURLUE_OK
                            ? "must start with https:// and name a host"
-                           : parsed_rule(parsed);
+                           : parsed_rule(parsed, is_for_credentials);
     curl_url_cleanup(parsed);
     return rule;
+}
+
+const char *url_http_rule(struct slice url)
+{
+    return url_rule(url, false);
+}
+
+const char *url_credentials_rule(struct slice url)
+{
+    return url_rule(url, true);
 }

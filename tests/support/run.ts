@@ -27,7 +27,7 @@ const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] =
 // What another engine changes nothing of: bytes on a socket, input that is refused before any database, tokens of other issuers, mail servers, and whether the suites cover the
 // contract. With SOUK_TEST_SHORT=1 they are left out: they ran on the first engine.
 const isShort = process.env.SOUK_TEST_SHORT === "1";
-const IS_OF_NO_ENGINE = /^(http\/|contract\/|api\/(bad-input|token-attacks|issuer|cognito|mail-server)\.)/;
+const IS_OF_NO_ENGINE = /^(http\/|contract\/|api\/(bad-input|token-attacks|issuer|cognito|mail-server|aws)\.)/;
 
 function filesOf(folder: string): string[] {
     const full = path.join(testsFolder, folder);

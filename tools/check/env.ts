@@ -27,7 +27,7 @@ export function compare(settings: Setting[], example: string): Finding[] {
     const findings: Finding[] = [];
     const lines = new Map<string, { value: string; line: number }>();
     example.split("\n").forEach((text, i) => {
-        const match = /^([A-Z_]+)=(.*)$/.exec(text);
+        const match = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(text);
         if (match) lines.set(match[1]!, { value: match[2]!, line: i + 1 });
     });
     for (const { name, initial } of settings) {

@@ -47,16 +47,20 @@ static int tear_down(void **state)
 
 static bool load(const char *const *environment, const char *env_file)
 {
-    return config_load_from(&config, &arena, NULL, 0, (char *const *)(uintptr_t)environment,
-                            slice_from(env_file), &complaint);
+    const struct config_sources sources = {.environment = (char *const *)(uintptr_t)environment,
+                                           .env_file = slice_from(env_file)};
+    return config_load_sources(&config, &arena, &sources, &complaint);
 }
 
 static bool load_flag(const char *name, const char *value, const char *const *environment,
                       const char *env_file)
 {
     struct config_flag flag = {slice_from(name), slice_from(value)};
-    return config_load_from(&config, &arena, &flag, 1, (char *const *)(uintptr_t)environment,
-                            slice_from(env_file), &complaint);
+    const struct config_sources sources = {.flags = &flag,
+                                           .flag_count = 1,
+                                           .environment = (char *const *)(uintptr_t)environment,
+                                           .env_file = slice_from(env_file)};
+    return config_load_sources(&config, &arena, &sources, &complaint);
 }
 
 #define ENVIRONMENT(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -191,7 +195,8 @@ static void takes_flags(void **state)
     assert_false(config.jobs);
 
     struct config_flag twice[] = {{SLICE("listen"), SLICE("a:1")}, {SLICE("listen"), SLICE("b:2")}};
-    assert_true(config_load_from(&config, &arena, twice, 2, NULL, SLICE_ABSENT, &complaint));
+    assert_true(config_load_sources(&config, &arena,
+                                    &(struct config_sources){.flags = twice, .flag_count = 2}, &complaint));
     assert_text(config.listen, "b:2");
 
     assert_false(load_flag("lisen", "a:1", NULL, NULL));
@@ -362,24 +367,24 @@ static void loads_from_the_process(void **state)
     assert_int_equal(chdir(folder), 0);
     write_file(".env", "SOUK_DATA=/from-file\nSOUK_WORKERS=7\n", 0600);
     assert_int_equal(setenv("SOUK_DATA", "/from-environment", 1), 0);
-    assert_true(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_true(config_load(&config, &arena, &(struct config_sources){0}, &complaint));
     assert_text(config.data_directory, "/from-environment");
     assert_int_equal(config.workers, 7);
     unsetenv("SOUK_DATA");
-    assert_true(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_true(config_load(&config, &arena, &(struct config_sources){0}, &complaint));
     assert_text(config.data_directory, "/from-file");
     char *long_file = arena_alloc_zero(&arena, CONFIG_ENV_FILE_BYTES_MAX + 2);
     memset(long_file, '#', CONFIG_ENV_FILE_BYTES_MAX + 1);
     write_file(".env", long_file + 1, 0600);
-    assert_true(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_true(config_load(&config, &arena, &(struct config_sources){0}, &complaint));
     write_file(".env", long_file, 0600);
-    assert_false(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_false(config_load(&config, &arena, &(struct config_sources){0}, &complaint));
     assert_text(complaint, ".env: it is longer than 65536 bytes");
     unlink(".env");
-    assert_true(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_true(config_load(&config, &arena, &(struct config_sources){0}, &complaint));
     assert_text(config.data_directory, "./data");
     assert_int_equal(mkdir(".env", 0700), 0);
-    assert_false(config_load(&config, &arena, NULL, 0, &complaint));
+    assert_false(config_load(&config, &arena, &(struct config_sources){0}, &complaint));
     assert_text(complaint, ".env: it cannot be read: Is a directory");
     assert_int_equal(chdir(before), 0);
 }
@@ -520,7 +525,8 @@ static void *start_once(void *secret)
     struct config_flag flag = {SLICE("data"), slice_from(folder)};
     if (!arena_init(&own, (size_t)1 << 20))
         return NULL;
-    if (config_load_from(&started, &own, &flag, 1, NULL, SLICE_ABSENT, &wrong) &&
+    if (config_load_sources(&started, &own, &(struct config_sources){.flags = &flag, .flag_count = 1},
+                            &wrong) &&
         config_secret_ensure(&started, &own, &wrong) && started.secret.len == 64)
         memcpy(secret, started.secret.ptr, 64);
     arena_release(&own);
@@ -562,11 +568,12 @@ static void prints_without_secrets(void **state)
     assert_false(printed_has(&out, "hun"));
     assert_false(printed_has(&out, "ter2"));
     assert_true(printed_has(
-        &out, "DATABASE_URL = postgresql://souk:***@db:5432/souk?*** (default sqlite:/d/souk.db)\n"));
-    assert_true(printed_has(&out, "SOUK_SECRET = (set)\n"));
-    assert_true(printed_has(&out, "SOUK_DATA, --data = /d (default ./data)\n"
+        &out,
+        "DATABASE_URL = postgresql://souk:***@db:5432/souk?*** (default sqlite:/d/souk.db), from environment\n"));
+    assert_true(printed_has(&out, "SOUK_SECRET = (set), from environment\n"));
+    assert_true(printed_has(&out, "SOUK_DATA, --data = /d (default ./data), from environment\n"
                                   "    the folder of the database, the secret and the backups\n"));
-    assert_true(printed_has(&out, "\nSOUK_LOG = off (default request)\n"));
+    assert_true(printed_has(&out, "\nSOUK_LOG = off (default request), from environment\n"));
     assert_true(printed_has(&out, "\nSOUK_WORKERS = 16 (default 16)\n"));
     assert_true(printed_has(&out, "\n--no-jobs = on (default on)\n"));
 
@@ -590,6 +597,60 @@ static void prints_without_secrets(void **state)
         if (!printed_has(&out, arena_format(&arena, "DATABASE_URL = %s (default", URLS[i].shown).ptr))
             fail_msg("%s is printed as %.*s", URLS[i].url, SLICE_ARG(buf_slice(&out)));
     }
+}
+
+static bool load_secret(const struct config_given *secret, size_t count, const char *const *environment,
+                        const char *env_file)
+{
+    const struct config_sources sources = {.environment = (char *const *)(uintptr_t)environment,
+                                           .secret = secret,
+                                           .secret_count = count,
+                                           .env_file = slice_from(env_file)};
+    return config_load_sources(&config, &arena, &sources, &complaint);
+}
+
+static void a_secret_stands_between_environment_and_file(void **state)
+{
+    (void)state;
+    const struct config_given given[] = {{SLICE("SOUK_SECRET"), SLICE(GOOD_SECRET)},
+                                         {SLICE("REDIS_URL"), SLICE("rediss://:hunter2@h")},
+                                         {SLICE("SOUK_LISTEN"), SLICE("secret:1")},
+                                         {SLICE("SOUK_LOG"), SLICE("")},
+                                         {SLICE("somebody elses"), SLICE("x")}};
+    struct buf out;
+    assert_true(
+        load_secret(given, 5, ENVIRONMENT("SOUK_LISTEN=b:2"), "REDIS_URL=redis://file\nSOUK_LOG=off"));
+    assert_text(config.secret, GOOD_SECRET);
+    assert_text(config.redis_url, "rediss://:hunter2@h");
+    assert_text(config.listen, "b:2");
+    assert_int_equal(config.log_level, LOG_OFF);
+    buf_init(&out, &arena);
+    config_print(&config, &out);
+    assert_true(printed_has(&out, "REDIS_URL = (set), from the secret of SOUK_SECRETS_ARN\n"));
+    assert_true(printed_has(&out, "SOUK_LOG = off (default request), from .env line 2\n"));
+    assert_false(printed_has(&out, "hunter2"));
+    /* What is wrong with it is said without its value. */
+    const struct config_given wrong[] = {{SLICE("SOUK_WORKERS"), SLICE("hunter2")}};
+    assert_false(load_secret(wrong, 1, NULL, NULL));
+    assert_text(complaint,
+                "SOUK_WORKERS (the secret of SOUK_SECRETS_ARN) must be a whole number from 1 to 256");
+    const struct config_given unknown[] = {{SLICE("SOUK_SECRETS"), SLICE("hunter2")}};
+    assert_false(load_secret(unknown, 1, NULL, NULL));
+    assert_text(complaint, "the secret of SOUK_SECRETS_ARN: there is no setting SOUK_SECRETS; `souk config` "
+                           "lists them all");
+}
+
+static void mail_goes_where_it_can(void **state)
+{
+    (void)state;
+    assert_true(load(NULL, NULL));
+    assert_int_equal(config.mail_driver, MAIL_DRIVER_FILE);
+    assert_true(load(ENVIRONMENT("SOUK_SMTP_URL=smtp://localhost"), NULL));
+    assert_int_equal(config.mail_driver, MAIL_DRIVER_SMTP);
+    assert_true(load(ENVIRONMENT("SOUK_SMTP_URL=smtp://localhost", "SOUK_MAIL=ses"), NULL));
+    assert_int_equal(config.mail_driver, MAIL_DRIVER_SES);
+    assert_false(load(ENVIRONMENT("SOUK_MAIL=pigeon"), NULL));
+    assert_text(complaint, "SOUK_MAIL (environment) must be file, smtp or ses, not 'pigeon'");
 }
 
 static void parts_lists_of_urls(void **state)
@@ -622,7 +683,7 @@ static void parts_lists_of_urls(void **state)
     buf_init(&out, &arena);
     assert_true(load(ENVIRONMENT("REDIS_URL=redis://:secret@a,rediss://u:word@b/1"), NULL));
     config_print(&config, &out);
-    assert_true(printed_has(&out, "REDIS_URL = redis://:***@a,rediss://u:***@b/1\n"));
+    assert_true(printed_has(&out, "REDIS_URL = redis://:***@a,rediss://u:***@b/1, from environment\n"));
 }
 
 #define with_arena(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -647,6 +708,8 @@ int main(void)
         with_arena(a_given_secret_counts),
         with_arena(starts_at_once_share_one_secret),
         with_arena(prints_without_secrets),
+        with_arena(a_secret_stands_between_environment_and_file),
+        with_arena(mail_goes_where_it_can),
         with_arena(parts_lists_of_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
