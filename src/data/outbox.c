@@ -2,13 +2,20 @@
 #include "data/outbox.h"
 
 DB_STATEMENT(OUTBOX_APPEND) = {
-    .sql = "INSERT INTO outbox (topic, payload, created_at, due_at) VALUES ($1, $2, $3, $3)",
-    .params = {DB_TEXT, DB_JSON, DB_TIME},
+    .sql = "INSERT INTO outbox (topic, payload, created_at, due_at) VALUES ($1, $2, $3, $4)",
+    .params = {DB_TEXT, DB_JSON, DB_TIME, DB_TIME},
 };
 
 enum db_result outbox_append(struct db *db, const char *topic, struct slice payload, int64_t now_ms)
 {
+    return outbox_append_at(db, topic, payload, now_ms, now_ms);
+}
+
+enum db_result outbox_append_at(struct db *db, const char *topic, struct slice payload, int64_t now_ms,
+                                int64_t due_at_ms)
+{
     /* Outside a transaction the message could leave without the change that it tells of. */
     CHECK(db_in_transaction(db));
-    return db_run(db, &OUTBOX_APPEND, DB_ARGS(db_text(slice_from(topic)), db_json(payload), db_time(now_ms)));
+    return db_run(db, &OUTBOX_APPEND,
+                  DB_ARGS(db_text(slice_from(topic)), db_json(payload), db_time(now_ms), db_time(due_at_ms)));
 }

@@ -41,11 +41,19 @@ enum mail_result {
     MAIL_REFUSED /* never will be: do not try again */
 };
 
+struct mail_chooser {
+    bool (*is_chosen)(const struct mail_chooser *chooser, struct arena *arena, struct slice address);
+};
+
 struct mailer {
     /* Hands one mail over, durably. Unless MAIL_SENT, *why is one line for the log and the outbox; it holds
      * no address and no token. Repeating a mail (same key) does no harm where the medium allows it. */
     enum mail_result (*send)(struct mailer *mailer, struct arena *arena, const struct mail *mail,
                              struct slice *why);
+    /* Takes back what it still holds of mails to the addresses that `chooser` chooses; false when that failed
+     * (*why as above). NULL: what was sent is out of its hands. */
+    bool (*forget)(struct mailer *mailer, struct arena *arena, const struct mail_chooser *chooser,
+                   struct slice *why);
     void (*release)(struct mailer *mailer);
 };
 

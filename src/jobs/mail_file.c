@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -93,6 +94,77 @@ static enum mail_result mailer_file_send(struct mailer *mailer, struct arena *ar
     return MAIL_SENT;
 }
 
+/* ---- forgetting ---- */
+
+#define HEAD_BYTES_MAX 16384 /* of a mail that mail_render wrote; nothing longer has been */
+
+/* The address of the header To; absent without. The line after a fold begins with a space. */
+static struct slice addressee(struct slice head)
+{
+    static const char NAME[] = "\r\nTo:";
+    const char *found = memmem(head.ptr, head.len, NAME, sizeof(NAME) - 1);
+    if (found == NULL)
+        return SLICE_ABSENT;
+    struct slice rest = slice_skip(head, (size_t)(found - head.ptr) + sizeof(NAME) - 1);
+    size_t len = 0;
+    while (len + 2 < rest.len && !(rest.ptr[len] == '\r' && rest.ptr[len + 1] == '\n' &&
+                                   rest.ptr[len + 2] != ' ' && rest.ptr[len + 2] != '\t'))
+        len++;
+    struct slice value = slice_trim((struct slice){rest.ptr, len});
+    if (value.len > 0 && value.ptr[value.len - 1] == '>')
+        value.len--;
+    for (size_t i = value.len; i > 0; i--) {
+        if (value.ptr[i - 1] == '<' || value.ptr[i - 1] == ' ')
+            return slice_skip(value, i);
+    }
+    return value;
+}
+
+/* Whether one mail is gone, or is not to go. */
+static bool forget_one(int folder, const char *name, struct arena *arena, const struct mail_chooser *chooser)
+{
+    char *text = arena_alloc(arena, HEAD_BYTES_MAX);
+    int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT;
+    ssize_t len = pread(file, text, HEAD_BYTES_MAX, 0);
+    close(file);
+    if (len < 0)
+        return false;
+    struct slice head = {text, (size_t)len};
+    const char *end = memmem(head.ptr, head.len, "\r\n\r\n", 4);
+    if (end != NULL)
+        head.len = (size_t)(end - head.ptr) + 4;
+    struct slice address = addressee(head);
+    if (slice_is_absent(address) || !chooser->is_chosen(chooser, arena, address))
+        return true;
+    return unlinkat(folder, name, 0) == 0 || errno == ENOENT;
+}
+
+static bool mailer_file_forget(struct mailer *mailer, struct arena *arena, const struct mail_chooser *chooser,
+                               struct slice *why)
+{
+    const struct mailer_file *self = (const struct mailer_file *)mailer;
+    struct slice path = arena_format(arena, "%.*s/mail", SLICE_ARG(self->data_directory));
+    DIR *folder = opendir(path.ptr);
+    if (folder == NULL && errno == ENOENT)
+        return true; /* none was ever sent */
+    bool is_done = folder != NULL;
+    for (struct dirent *entry; is_done && (entry = readdir(folder)) != NULL;) {
+        struct slice name = slice_from(entry->d_name);
+        size_t mark = arena_mark(arena);
+        if (name.len > 4 && slice_is(slice_skip(name, name.len - 4), ".eml"))
+            is_done = forget_one(dirfd(folder), entry->d_name, arena, chooser);
+        arena_rewind(arena, mark);
+    }
+    is_done = is_done && fsync(dirfd(folder)) == 0;
+    if (!is_done)
+        (void)fail(arena, why, "mail cannot be removed");
+    if (folder != NULL)
+        closedir(folder);
+    return is_done;
+}
+
 static void mailer_file_release(struct mailer *mailer)
 {
     free(mailer);
@@ -103,7 +175,8 @@ struct mailer *mailer_file_new(const struct config *config)
     struct mailer_file *self = calloc(1, sizeof(*self));
     if (self == NULL)
         return NULL;
-    self->base = (struct mailer){.send = mailer_file_send, .release = mailer_file_release};
+    self->base = (struct mailer){
+        .send = mailer_file_send, .forget = mailer_file_forget, .release = mailer_file_release};
     self->data_directory = config->data_directory;
     return &self->base;
 }

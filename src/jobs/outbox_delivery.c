@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/metrics.h"
+#include "jobs/erased.h"
 #include "jobs/messages.h"
 
 #define BACKOFF_FIRST_MS INT64_C(30000)
@@ -141,10 +142,23 @@ static void claim_released(struct claim *claim, int64_t now_ms)
     claim->next_attempts = claim->attempts - 1;
 }
 
+static void claim_finish_erasure(struct step *step, struct claim *claim)
+{
+    struct slice why = SLICE_ABSENT;
+    if (erasure_finish(step, &claim->message, &why) == MESSAGE_READY)
+        claim_delivered(claim);
+    else
+        claim_failed(claim, why, false);
+}
+
 static void claim_send(struct step *step, struct claim *claim)
 {
     struct mail mail;
     struct slice why = SLICE_ABSENT;
+    if (is_erasure(&claim->message)) {
+        claim_finish_erasure(step, claim);
+        return;
+    }
     switch (message_make(step, &claim->message, &mail, &why)) {
     case MESSAGE_MOOT:
         claim->error = SLICE("nobody to tell");

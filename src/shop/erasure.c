@@ -6,8 +6,10 @@
 #include "shop/erasure.h"
 
 #include "auth/session.h"
+#include "base/crypto.h"
 #include "contract/handlers.h"
 #include "contract/inputs.h"
+#include "data/outbox.h"
 #include "http/audit.h"
 #include "shop/accounts.h"
 #include "shop/identities.h"
@@ -108,6 +110,38 @@ DB_STATEMENT(ERASE_AUDIT) = {
     .params = {DB_TEXT},
 };
 
+struct slice erasure_address_mark(const struct services *services, struct arena *arena, struct slice address)
+{
+    uint8_t key[SHA256_LEN], mac[SHA256_LEN];
+    char *text = arena_alloc(arena, 2 * SHA256_LEN);
+    hmac_sha256((struct slice){(const char *)services->seal_key, 32}, SLICE("souk erased address"), key);
+    hmac_sha256((struct slice){(const char *)key, sizeof(key)}, email_fold(arena, address), mac);
+    hex_encode(mac, sizeof(mac), text);
+    return (struct slice){text, 2 * SHA256_LEN};
+}
+
+/* Says what is left to do. Before the address is gone. */
+static enum db_result remainder_leave(struct request *request, struct db *db, struct uuid id)
+{
+    struct user_email email;
+    struct buf text;
+    struct json_writer json;
+    enum db_result result = user_email_read(db, request->arena, id, &email);
+    if (result != DB_ROW)
+        return result == DB_DONE ? DB_CONFLICT : result;
+    buf_init(&text, request->arena);
+    json_init(&json, &text);
+    json_object_begin(&json);
+    json_field_uuid(&json, "userId", id);
+    json_field_string(&json, "addressMark",
+                      erasure_address_mark(request->services, request->arena, email.typed));
+    json_object_end(&json);
+    result = outbox_append(db, ERASED_TOPIC, buf_slice(&text), request->now_ms);
+    return result == DB_DONE ? outbox_append_at(db, ERASED_TOPIC, buf_slice(&text), request->now_ms,
+                                                identities_forgettable_ms(request->now_ms))
+                             : result;
+}
+
 enum db_result account_erase(struct request *request, struct response *response, struct db *db,
                              struct uuid id, int64_t version)
 {
@@ -116,8 +150,9 @@ enum db_result account_erase(struct request *request, struct response *response,
         &ERASE_EVENT_NOTES, &ERASE_PAYMENT_NOTES, &ERASE_TRACKING, &ERASE_REPLIES};
     char text[UUID_TEXT_LEN];
     uuid_format(id, text);
-    enum db_result result =
-        db_change(db, &ERASE_USER, DB_ARGS(db_uuid(id), db_int(version), db_time(request->now_ms)));
+    enum db_result result = remainder_leave(request, db, id);
+    if (result == DB_DONE)
+        result = db_change(db, &ERASE_USER, DB_ARGS(db_uuid(id), db_int(version), db_time(request->now_ms)));
     for (size_t i = 0; i < COUNT_OF(BY_USER) && result == DB_DONE; i++)
         result = db_run(db, BY_USER[i], DB_ARGS(db_uuid(id)));
     if (result == DB_DONE)

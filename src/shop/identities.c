@@ -20,12 +20,11 @@ struct known {
 };
 
 DB_STATEMENT(IDENTITY_FIND) = {
-    .sql =
-        "SELECT i.user_id, " USER_ROLE_NAME ", i.groups_at, i.valid_from, s.expires_at"
-        " FROM identities i JOIN users u ON u.id = i.user_id AND u.deleted_at IS NULL LEFT JOIN sessions s ON s.id = $3"
-        " WHERE i.issuer = $1 AND i.subject = $2",
+    .sql = "SELECT i.user_id, " USER_ROLE_NAME ", i.groups_at, i.valid_from, s.expires_at, u.deleted_at"
+           " FROM identities i JOIN users u ON u.id = i.user_id LEFT JOIN sessions s ON s.id = $3"
+           " WHERE i.issuer = $1 AND i.subject = $2",
     .params = {DB_TEXT, DB_TEXT, DB_UUID},
-    .columns = {DB_UUID, DB_TEXT, DB_TIME, DB_TIME, DB_TIME},
+    .columns = {DB_UUID, DB_TEXT, DB_TIME, DB_TIME, DB_TIME, DB_TIME},
 };
 
 struct admission {
@@ -40,6 +39,8 @@ struct admission {
     bool is_role_changed;
 };
 
+/* DB_DONE also where the account is erased and the token is of a log-in since then: it makes a new one. A
+ * token from before makes none. */
 static enum db_result identity_find(struct db *db, const struct admission *admission, struct known *known)
 {
     const struct issued_token *issued = admission->issued;
@@ -56,8 +57,11 @@ static enum db_result identity_find(struct db *db, const struct admission *admis
         .is_ended = !db_is_null(rows, 3) && issued->issued_at_ms < db_get_time(rows, 3),
         .session_ends_ms = db_get_time(rows, 4),
     };
+    bool is_erased = !db_is_null(rows, 5);
+    if (is_erased && issued->issued_at_ms <= db_get_time(rows, 5))
+        known->is_ended = true;
     db_close(rows);
-    return DB_ROW;
+    return is_erased && !known->is_ended ? DB_DONE : DB_ROW;
 }
 
 /* ---- the session ---- */
@@ -298,4 +302,26 @@ enum db_result identity_end_tokens(struct db *db, struct uuid user_id, int64_t n
     enum db_result result = db_run(
         db, &TOKENS_END, DB_ARGS(db_uuid(user_id), db_time(now_ms - ISSUER_LEEWAY_SECONDS * INT64_C(1000))));
     return result == DB_DONE ? sessions_revoke_of_user(db, user_id, (struct uuid){{0}}, now_ms) : result;
+}
+
+/* ---- forgetting ---- */
+
+/* Tokens that live longest, and clocks that are apart most. */
+#define FORGOTTEN_AFTER_MS ((ISSUER_TOKEN_LIFETIME_SECONDS_MAX + 2 * ISSUER_LEEWAY_SECONDS) * INT64_C(1000))
+
+DB_STATEMENT(IDENTITIES_FORGET) = {
+    .sql =
+        "DELETE FROM identities WHERE user_id = $1"
+        " AND user_id IN (SELECT id FROM users WHERE id = $1 AND deleted_at IS NOT NULL AND deleted_at <= $2)",
+    .params = {DB_UUID, DB_TIME},
+};
+
+int64_t identities_forgettable_ms(int64_t erased_at_ms)
+{
+    return erased_at_ms + FORGOTTEN_AFTER_MS;
+}
+
+enum db_result identities_forget(struct db *db, struct uuid user_id, int64_t now_ms)
+{
+    return db_run(db, &IDENTITIES_FORGET, DB_ARGS(db_uuid(user_id), db_time(now_ms - FORGOTTEN_AFTER_MS)));
 }

@@ -20,3 +20,11 @@ enum db_result identity_admit(const struct services *services, struct db *db, st
 /* No token of the user's that was issued before counts any more, seen or not; and the sessions end. Inside a
  * transaction; the caller drops user:ID. DB_DONE or DB_ERROR. */
 enum db_result identity_end_tokens(struct db *db, struct uuid user_id, int64_t now_ms);
+
+/* What is left of an erased account's identities - issuer and subject - stays until no token that was issued
+ * before can be good any more: with it, such a token would make the account anew. From this time on ... */
+int64_t identities_forgettable_ms(int64_t erased_at_ms);
+/* ... this forgets them; before it, and for an account that is not erased, it does nothing. DB_DONE or
+ * DB_ERROR.
+ */
+enum db_result identities_forget(struct db *db, struct uuid user_id, int64_t now_ms);

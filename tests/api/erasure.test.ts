@@ -1,8 +1,12 @@
 // The export of what the shop keeps of a person, and its erasure: nothing of them is found in the database afterwards.
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { etagOf, invalid, ok, refused, type Json } from "../support/client.ts";
-import { engine } from "../support/database.ts";
+import { engine, sqlTime } from "../support/database.ts";
+import { mailsTo } from "../support/mail.ts";
+import { eventually } from "../support/server.ts";
 import { PASSWORD, Shop, address, checkoutBody, newId, parallel, unique, type Account } from "../support/shop.ts";
 import { totp } from "../support/totp.ts";
 
@@ -74,6 +78,25 @@ describe("the erasure", () => {
             ok(await shop.guest.post("/auth/register", { email: account.email, password: PASSWORD }), 201); // the address is free
         });
     }
+
+    test("takes back mail: what waits is not sent, what lies in files is removed, others' stays", async () => {
+        const [{ account, words }, other] = [await person(), await person()];
+        const lying = (email: string) => mailsTo(shop.server, email).length;
+        await eventually("their mails", () => lying(account.email) >= 3 && lying(other.account.email) >= 3);
+        const kept = lying(other.account.email);
+        // Two that wait: about the account, and about the order.
+        const tomorrow = Date.now() + 86_400_000;
+        shop.server.sql(`UPDATE outbox SET due_at = ${sqlTime(tomorrow)}, delivered_at = NULL, attempts = 0 WHERE topic IN ('user.registered', 'order.placed')`);
+        ok(await account.client.post("/users/me/erase", { password: PASSWORD }), 204);
+        await eventually("their mails are gone", () => lying(account.email) === 0);
+        shop.server.sql(`UPDATE outbox SET due_at = ${sqlTime(1)} WHERE topic IN ('user.registered', 'order.placed')`);
+        await eventually("what waited is through", () => Number(shop.server.sql("SELECT COUNT(*) AS n FROM outbox WHERE due_at IS NOT NULL AND topic <> 'user.erased'")[0]!.n) === 0);
+        const folder = path.join(shop.server.data, "mail");
+        const texts = readdirSync(folder).map((name) => readFileSync(path.join(folder, name), "utf8").toLowerCase());
+        for (const word of words) assert.ok(!texts.some((text) => text.includes(word.toLowerCase())), word);
+        assert.ok(lying(other.account.email) >= kept);
+        assertGone(words);
+    });
 
     test("takes the password, and a code where there is a second factor", async () => {
         const account = await shop.register();

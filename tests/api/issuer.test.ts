@@ -115,7 +115,37 @@ describe("who a user of the issuer is here", () => {
         assert.equal(await roleOf(tokenOf("groups", { iat: at - 10 })), "customer");
     });
 
-    test("a disabled account is refused, also with a new token; an erased one starts anew", async () => {
+    test("an erased account: no token from before makes it anew, a later log-in is somebody new, and the subject is forgotten", async () => {
+        const admin = new Client(server.url, tokenOf("boss", { groups: ["shop admins"] }));
+        const email = `${unique("erased")}@example.com`;
+        const claims = { email, email_verified: true };
+        const [before, later] = [tokenOf("erased", claims), tokenOf("erased", { ...claims, iat: nowSeconds() + 20 })];
+        const id = ok(await meOf(server, before)).id as string;
+        const identities = () => server.database.number("SELECT COUNT(*) FROM identities WHERE subject = 'erased'");
+        const accounts = () => server.database.number("SELECT COUNT(*) FROM users");
+        ok(await admin.delete(`/users/${id}`), 204);
+        const count = accounts();
+        refused(await meOf(server, before), 401, "UNAUTHENTICATED");
+        refused(await meOf(server, tokenOf("erased", { ...claims, iat: nowSeconds() - 60 })), 401, "UNAUTHENTICATED");
+        assert.deepEqual([accounts(), identities()], [count, 1], "what was issued before makes nothing anew");
+
+        // A day later every such token has expired.
+        server.sql(`UPDATE users SET deleted_at = ${sqlTime(1)} WHERE id = ${sqlUuid(id)}`);
+        server.sql(`UPDATE outbox SET due_at = ${sqlTime(1)} WHERE topic = 'user.erased' AND due_at IS NOT NULL`);
+        await eventually("the subject is forgotten", () => identities() === 0);
+        const me = ok(await meOf(server, later));
+        assert.notEqual(me.id, id);
+        assert.equal(me.email, email);
+    });
+
+    test("an account erased a moment ago starts anew with the next log-in", async () => {
+        const admin = new Client(server.url, tokenOf("boss", { groups: ["shop admins"] }));
+        const id = ok(await meOf(server, tokenOf("again"))).id as string;
+        ok(await admin.delete(`/users/${id}`), 204);
+        assert.notEqual(ok(await meOf(server, tokenOf("again", { iat: nowSeconds() + 20 }))).id, id);
+    });
+
+    test("a disabled account is refused, also with a new token", async () => {
         const admin = new Client(server.url, tokenOf("boss", { groups: ["shop admins"] }));
         const text = tokenOf("disabled");
         const id = ok(await meOf(server, text)).id as string;
