@@ -280,7 +280,7 @@ static void settle(struct key_usage *usage, const struct flush *flush, bool is_t
         CHECK(entry != NULL); /* none is swept while it is being told */
         if (is_told) {
             entry->stored = telling->total;
-            entry->is_known = true;
+            entry->is_known = usage->store != NULL; /* else others may have used it before we run again */
         } else {
             entry->pending += telling->requests;
         }

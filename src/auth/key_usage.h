@@ -17,7 +17,8 @@ struct key_usage;
 /* `store` outlives it. NULL when the system refuses the thread. */
 struct key_usage *key_usage_start(struct store *store);
 /* The same without the thread: whoever counts tells the database by key_usage_flush, on its own connection,
- * and key_usage_stop tells it nothing. */
+ * and key_usage_stop tells it nothing. What was told is no longer known afterwards: a quota is asked for
+ * anew. */
 struct key_usage *key_usage_new(void);
 bool key_usage_has_pending(struct key_usage *usage);
 void key_usage_flush(struct key_usage *usage, struct db *db);

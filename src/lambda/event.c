@@ -196,7 +196,9 @@ static struct slice own_path(const struct reading *reading, struct slice path)
         return path;
     case FRONT_REST_API:
         route = text_at(reading->root, NULL, "resource");
-        return slice_is_absent(route) ? path : without_prefix(path, route, proxy_value(reading, route));
+        if (slice_starts_with(route, SLICE("/")))
+            return without_prefix(path, route, proxy_value(reading, route));
+        return without_stage(path, text_at(reading->context, NULL, "stage")); /* "$default" of an HTTP API */
     case FRONT_HTTP_API:
         break;
     }

@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { Client, etagOf, invalid, ok, refused, type Json, type Reply } from "../support/client.ts";
 import { operations } from "../support/contract.ts";
 import { sqlHex, sqlUuid } from "../support/database.ts";
+import { notOverLambda } from "../support/lambda-shop.ts";
 import { eventually } from "../support/server.ts";
 import { Shop, checkoutBody, newId, parallel, unique, usd, type Account } from "../support/shop.ts";
 
@@ -361,7 +362,7 @@ describe("races", () => {
         }
     });
 
-    test("used while it is revoked: once it was refused it stays so", async () => {
+    test("used while it is revoked: once it was refused it stays so", { skip: notOverLambda("each copy remembers a good key for a second") }, async () => {
         const made = await makeKey({ scopes: ["settings:read"] });
         const client = shop.guest.as(made.key);
         let isRevoked = false;
@@ -455,7 +456,9 @@ describe("usage", () => {
     });
 });
 
-test("the rate of a plan: one bucket for a secret key, one for each address of a publishable one", async () => {
+const RATES = notOverLambda("copies count together only by Redis, and no client says its own address there");
+
+test("the rate of a plan: one bucket for a secret key, one for each address of a publishable one", { skip: RATES }, async () => {
     const limited = await Shop.open({ env: { SOUK_RATE_LIMIT: "on", SOUK_TRUSTED_PROXIES: "127.0.0.1" } });
     try {
         const boss = limited.admin.client;

@@ -4,7 +4,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Raw, etagOf, ok, refused, ruleOf, type Client, type Json, type Reply } from "../support/client.ts";
 import { operations, resolve, type Operation, type Parameter, type Schema } from "../support/contract.ts";
+import { lambdaFront } from "../support/lambda-shop.ts";
 import { Shop, address, newId } from "../support/shop.ts";
+
+// A REST API unescapes queries before any function sees them: what it cannot read never arrives.
+const MALFORMED_ESCAPES = lambdaFront === "rest" ? [] : ["%FF", "%", "%zz", "%C0%80", "%ED%A0%80"];
 
 let shop: Shop;
 const ids: Record<string, string> = {}; // what exists, by template of path and parameter
@@ -309,7 +313,7 @@ describe("parameters", () => {
                     assert.equal(reply.status, 400, `${name}=${text.slice(0, 60)} -> ${reply.status} ${reply.text.slice(0, 300)}`);
                     if (!text.includes("\u0000")) assert.ok(ruleOf(reply, name), `${name}=${text.slice(0, 60)}: ${reply.text}`);
                 }
-                for (const raw of ["%FF", "%", "%zz", "%C0%80", "%ED%A0%80"]) assert.equal((await send(`${escaped(name)}=${raw}`)).status, 400, `${name}=${raw}`);
+                for (const raw of MALFORMED_ESCAPES) assert.equal((await send(`${escaped(name)}=${raw}`)).status, 400, `${name}=${raw}`);
                 const good = strip(schema);
                 if (good.schema.format !== "cursor") {
                     const text = `${escaped(name)}=${escaped(String(sample(schema)))}`;

@@ -111,11 +111,11 @@ describe("cognito-local", () => {
         const reply = await guest.post("/auth/login", { email, password: PASSWORD, session: "cookie" });
         assert.equal(ok(reply).refreshToken, null);
         const cookie = /souk_refresh=[^;]+/.exec(reply.headers.get("set-cookie") ?? "")![0];
-        const renewed = await guest.post("/auth/refresh", undefined, { headers: { cookie, origin: server.url } });
+        const renewed = await guest.post("/auth/refresh", undefined, { headers: { cookie, origin: server.origin } });
         assert.equal(ok(renewed).refreshToken, null);
         refused(await guest.post("/auth/refresh", undefined, { headers: { cookie, origin: "https://evil.example" } }), 403, "FORBIDDEN");
-        ok(await guest.post("/auth/logout", undefined, { headers: { cookie, origin: server.url } }), 204);
-        refused(await guest.post("/auth/refresh", undefined, { headers: { cookie, origin: server.url } }), 401, "INVALID_TOKEN");
+        ok(await guest.post("/auth/logout", undefined, { headers: { cookie, origin: server.origin } }), 204);
+        refused(await guest.post("/auth/refresh", undefined, { headers: { cookie, origin: server.origin } }), 401, "INVALID_TOKEN");
     });
 
     test("logging out ends the access token here within a second, and the refresh token with it", async () => {

@@ -35,6 +35,7 @@ export class LambdaFront {
     }
 
     async listen(): Promise<void> {
+        this.server.keepAliveTimeout = 60_000; // longer than clients keep a connection
         await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
         this.port = (this.server.address() as AddressInfo).port;
         this.url = `http://127.0.0.1:${this.port}`;

@@ -11,6 +11,7 @@ import { ended, track } from "./processes.ts";
 export const RESPONSE_BYTES_MAX = 6_291_556; // of a buffered response
 const STREAM_BYTES_MAX = 200 * 1024 * 1024;
 const STOP_MS = 10_000;
+const OUTPUT_MAX = 4_000_000;
 const API = "/2018-06-01/runtime/";
 
 export interface LambdaOptions {
@@ -23,6 +24,7 @@ export interface LambdaOptions {
     copies?: number;         // execution environments at once, as reserved concurrency; default 8
     timeoutMs?: number;      // of the function; default 30 s
     initTimeoutMs?: number;
+    onOutput?: (stream: "stdout" | "stderr", text: string) => void;
 }
 
 /** How an invocation ended. */
@@ -100,8 +102,12 @@ export class Copy {
             },
             stdio: ["ignore", "pipe", "pipe"],
         }));
-        this.child.stdout!.setEncoding("utf8").on("data", (text: string) => { this.of.stdout = (this.of.stdout + text).slice(-4_000_000); });
-        this.child.stderr!.setEncoding("utf8").on("data", (text: string) => { this.of.stderr = (this.of.stderr + text).slice(-4_000_000); });
+        for (const stream of ["stdout", "stderr"] as const) {
+            this.child[stream]!.setEncoding("utf8").on("data", (text: string) => {
+                this.of[stream] = (this.of[stream] + text).slice(-OUTPUT_MAX);
+                options.onOutput?.(stream, text);
+            });
+        }
         const late = setTimeout(() => this.child.kill("SIGKILL"), options.initTimeoutMs ?? 10_000); // AWS: initialization has ten seconds
         this.server.once("request", () => clearTimeout(late));
         this.exit = new Promise((resolve) => {
@@ -251,6 +257,15 @@ export class LambdaFunction {
             invocation?.settle({ kind: "init", body: Buffer.alloc(0), streamed: false, type: "", errorType: error.errorType ?? "", error, copy });
         }
         if (!this.isStopping) this.dispatch();
+    }
+
+    /** As a power cut would. */
+    async kill(): Promise<void> {
+        this.isStopping = true;
+        await Promise.all([...this.copies].map((copy) => {
+            copy.child.kill("SIGKILL");
+            return copy.exit;
+        }));
     }
 
     async stop(): Promise<void> {

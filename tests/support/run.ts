@@ -18,6 +18,7 @@ import { startServices } from "./services.ts";
 const FILE_TIMEOUT_MS = 600_000; // against hanging; a sanitizer build on a busy machine is slow
 const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] = [
     { folders: ["api", "http"], concurrency: 3 },
+    { folders: ["lambda"], concurrency: 2 },
     { folders: ["race"], concurrency: 1 },
     { folders: ["crash"], concurrency: 2 },
     { folders: ["scale", "fault"], concurrency: 2, engines: ["postgres"] },
@@ -28,6 +29,14 @@ const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] =
 // contract. With SOUK_TEST_SHORT=1 they are left out: they ran on the first engine.
 const isShort = process.env.SOUK_TEST_SHORT === "1";
 const IS_OF_NO_ENGINE = /^(http\/|contract\/|api\/(bad-input|token-attacks|issuer|cognito|mail-server|aws)\.)/;
+
+// Over the Lambda front (SOUK_TEST_FRONT): what is about the process that serves sockets, or about other commands, is left out.
+const isLambda = (process.env.SOUK_TEST_FRONT || "server") !== "server";
+const NOT_OVER_LAMBDA: [RegExp, string][] = [
+    [/^http\//, "bytes on souk's own sockets: on Lambda the front reads them"],
+    [/^lambda\//, "they have fronts of their own"],
+    [/^(crash|fault|scale)\//, "they start, kill and cut off servers by themselves"],
+];
 
 function filesOf(folder: string): string[] {
     const full = path.join(testsFolder, folder);
@@ -43,6 +52,7 @@ const matching = PHASES
     .filter((phase) => phase.files.length > 0);
 const phases = matching.filter((phase) => phase.engines?.includes(engine) ?? true)
     .map((phase) => ({ ...phase, files: phase.files.filter((file) => !isShort || !IS_OF_NO_ENGINE.test(path.relative(testsFolder, file))) }))
+    .map((phase) => ({ ...phase, files: phase.files.filter((file) => !isLambda || !NOT_OVER_LAMBDA.some(([name]) => name.test(path.relative(testsFolder, file)))) }))
     .filter((phase) => phase.files.length > 0);
 
 if (phases.length === 0 && matching.length > 0) {

@@ -7,6 +7,8 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { adoptDatabase, databaseOf, type Database, type Row } from "./database.ts";
+import type { Front } from "./lambda-events.ts";
+import { LambdaShop, lambdaFront } from "./lambda-shop.ts";
 import { binary } from "./paths.ts";
 import { temporaryFolder, track } from "./processes.ts";
 
@@ -36,7 +38,7 @@ export interface CommandResult {
 }
 
 /** The environment of every souk under test: nothing of the developer's own settings. */
-function environment(extra: Record<string, string> = {}): Record<string, string> {
+export function environment(extra: Record<string, string> = {}): Record<string, string> {
     const kept = ["PATH", "HOME", "TMPDIR", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE"];
     const env: Record<string, string> = {};
     for (const name of kept) if (process.env[name] !== undefined) env[name] = process.env[name]!;
@@ -74,6 +76,7 @@ export class Server {
     stderr = "";
     exit: Promise<Exit> = Promise.resolve({ code: 0, signal: null });
     private child: ChildProcess | undefined;
+    private lambda: LambdaShop | undefined; // in place of the child: SOUK_TEST_FRONT
     private ending: Promise<Exit> | undefined;
     private release: () => void = () => undefined;
 
@@ -106,7 +109,8 @@ export class Server {
 
     /** Starts (again) on the same data folder; the port is a new one. */
     async launch(env: Record<string, string> = {}): Promise<void> {
-        assert.equal(this.child, undefined, "it runs already");
+        assert.ok(!this.isRunning, "it runs already");
+        if (lambdaFront !== undefined) return this.launchLambda(lambdaFront, env);
         const child = spawn(binary, ["serve", "--data", this.data, "--listen", "127.0.0.1:0", ...(this.options.args ?? [])], {
             cwd: os.tmpdir(),
             env: environment({ ...this.database.env, ...this.options.env, ...env }),
@@ -145,10 +149,14 @@ export class Server {
             }
             await Promise.race([sleep(10), this.exit]);
         }
+        await this.untilReady(deadline, () => end.exit, fail);
+    }
+
+    private async untilReady(deadline: number, exit: () => Exit | undefined, fail: (why: string) => Error): Promise<void> {
         while (this.options.awaits !== "listening") {
             const status = await fetch(`${this.url}/health/ready`, { signal: AbortSignal.timeout(5000) }).then((reply) => reply.status, () => 0);
             if (status === 200) return;
-            if (end.exit) throw fail(`ended with ${JSON.stringify(end.exit)} before it was ready`);
+            if (exit()) throw fail(`ended with ${JSON.stringify(exit())} before it was ready`);
             if (Date.now() > deadline) {
                 await this.kill();
                 throw fail(`was not ready in time (last status ${status})`);
@@ -157,21 +165,57 @@ export class Server {
         }
     }
 
+    /** The same shop behind the Lambda front: what `serve` does for itself is done by commands beside it. */
+    private async launchLambda(front: Front, env: Record<string, string>): Promise<void> {
+        const settings = environment({ ...this.database.env, ...this.options.env, ...env });
+        const fail = (why: string) => new Error(`souk ${why}\nstdout: ${this.stdout.slice(-2000)}\nstderr: ${this.stderr.slice(-4000)}`);
+        this.ending = undefined;
+        this.stdout = "";
+        this.stderr = "";
+        const migrated = await souk(this.data, ["migrate", "up"], { env: settings });
+        if (migrated.code !== 0) {
+            this.stderr = migrated.stderr;
+            throw fail(`migrate up ended with ${migrated.code}`);
+        }
+        const shop = new LambdaShop(front, this.data, settings, !this.options.args?.includes("--no-jobs"), (stream, text) => {
+            this[stream] = (this[stream] + text).slice(-4_000_000);
+        });
+        this.lambda = shop;
+        this.exit = shop.exit;
+        void shop.exit.then(() => { this.lambda = undefined; }, () => { this.lambda = undefined; });
+        await shop.start();
+        this.port = shop.front.port;
+        this.url = shop.front.url;
+        try {
+            await this.untilReady(Date.now() + START_MS, () => undefined, fail);
+        } catch (error) {
+            await shop.kill();
+            throw error;
+        }
+    }
+
+    /** What a browser that talks to it calls it: in front of Lambda there is always TLS. */
+    get origin(): string {
+        return lambdaFront === undefined ? this.url : this.url.replace("http:", "https:");
+    }
+
     get pid(): number {
         return this.child?.pid ?? -1;
     }
 
     get isRunning(): boolean {
-        return this.child !== undefined;
+        return this.child !== undefined || this.lambda !== undefined;
     }
 
     signal(name: NodeJS.Signals): void {
         this.child?.kill(name);
+        this.lambda?.signal(name);
     }
 
     /** kill -9, as a power cut would. */
     async kill(): Promise<void> {
         this.child?.kill("SIGKILL");
+        await this.lambda?.kill();
         await this.exit;
     }
 
@@ -185,6 +229,7 @@ export class Server {
     }
 
     private async terminateOnce(): Promise<Exit> {
+        if (this.lambda) return this.lambda.stop();
         this.child?.kill("SIGTERM");
         const late = new AbortController();
         const exit = await Promise.race([this.exit, sleep(STOP_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
@@ -199,7 +244,7 @@ export class Server {
     /** The normal end of a test file: it must stop cleanly. Then the temporary folder goes. */
     async dispose(): Promise<void> {
         try {
-            if (this.child) {
+            if (this.isRunning) {
                 const exit = await this.terminate();
                 assert.deepEqual(exit, { code: 0, signal: null }, `souk must exit 0 on SIGTERM\n${this.stderr.slice(-4000)}`);
             }
