@@ -21,6 +21,8 @@ build: ## the release binary: build/release/souk
 	@scripts/setup run && scripts/build release
 lambda: ## the package of the AWS Lambda functions: dist/souk-lambda-ARCH.zip (ARCH=arm64 or x86_64)
 	@scripts/lambda $(ARCH)
+lambda-test: ## the API, contract and race suites over the Lambda front end (FRONT=rest, ENGINE=sqlite, SUITE=cart)
+	@FRONT="$(FRONT)" ENGINE="$(ENGINE)" scripts/lambda-test $(SUITE)
 coverage: ## line and branch coverage of the tests: build/coverage/report
 	@scripts/setup test && scripts/coverage
 contract: ## generate what follows from api/openapi.yaml
@@ -46,5 +48,5 @@ db-reset: build ## empty the database (YES=1: without asking)
 clean: ## remove what was built; data/ stays
 	@rm -rf build/dev build/asan build/tsan build/fuzz build/release build/coverage build/tidy build/log
 
-.PHONY: help run test bench scale dev build lambda coverage contract check format asan tsan fuzz \
+.PHONY: help run test lambda-test bench scale dev build lambda coverage contract check format asan tsan fuzz \
 	db-migrate db-rollback db-seed db-reset clean

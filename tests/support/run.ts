@@ -28,13 +28,14 @@ const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] =
 // What another engine changes nothing of: bytes on a socket, input that is refused before any database, tokens of other issuers, mail servers, and whether the suites cover the
 // contract. With SOUK_TEST_SHORT=1 they are left out: they ran on the first engine.
 const isShort = process.env.SOUK_TEST_SHORT === "1";
-const IS_OF_NO_ENGINE = /^(http\/|contract\/|api\/(bad-input|token-attacks|issuer|cognito|mail-server|aws)\.)/;
+const IS_OF_NO_ENGINE = /^(http\/|contract\/|lambda\/fronts\.|api\/(bad-input|token-attacks|issuer|cognito|mail-server|aws)\.)/;
 
 // Over the Lambda front (SOUK_TEST_FRONT): what is about the process that serves sockets, or about other commands, is left out.
 const isLambda = (process.env.SOUK_TEST_FRONT || "server") !== "server";
 const NOT_OVER_LAMBDA: [RegExp, string][] = [
     [/^http\//, "bytes on souk's own sockets: on Lambda the front reads them"],
     [/^lambda\//, "they have fronts of their own"],
+    [/^api\/lockout\./, "its attackers' many addresses come by X-Forwarded-For, which counts nowhere on Lambda"],
     [/^(crash|fault|scale)\//, "they start, kill and cut off servers by themselves"],
 ];
 
