@@ -489,8 +489,9 @@ static enum http_status order_answer(struct checkout *checkout)
     const struct order *order = &checkout->order;
     if (checkout->is_replay) {
         response_header(response, "Idempotent-Replayed", SLICE("true"));
-        order_drop_products(response,
-                            order); /* whoever placed it may have got no answer, and dropped nothing */
+        /* Whoever placed it may have got no answer, and told no cache. More than a sale does it must not do:
+         * who repeats one all the time would empty the lists' cache for everybody. */
+        order_fade_products(response, order);
     } else {
         response_count(response, &ORDERS_TOTAL, 1);
         response_count(response, sales_value(order->currency), order->total_minor);

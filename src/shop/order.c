@@ -320,15 +320,27 @@ size_t order_stock_lines(struct arena *arena, const struct order *order, struct 
     return stock_lines_normalize(*lines, count);
 }
 
-void order_drop_products(struct response *response, const struct order *order)
+/* For each product of the order; more than once does no harm. */
+static void for_each_product(struct response *response, const struct order *order,
+                             void (*effect)(struct response *response, const char *kind, struct uuid id))
 {
-    response_drop(response, "products");
     struct stock_line *lines = NULL;
     size_t count = order_stock_lines(response->arena, order, &lines);
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || !uuid_equals(lines[i].product_id, lines[i - 1].product_id))
-            response_drop_id(response, "product", lines[i].product_id);
+            effect(response, "product", lines[i].product_id);
     }
+}
+
+void order_drop_products(struct response *response, const struct order *order)
+{
+    response_drop(response, "products");
+    for_each_product(response, order, response_drop_id);
+}
+
+void order_fade_products(struct response *response, const struct order *order)
+{
+    for_each_product(response, order, response_fade_id);
 }
 
 void order_drop_products_now(struct cache *cache, struct arena *arena, const struct order *order)

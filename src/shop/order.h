@@ -95,6 +95,8 @@ struct slice order_address_json(struct arena *arena, const struct address_input 
 size_t order_stock_lines(struct arena *arena, const struct order *order, struct stock_line **lines);
 /* After the commit every line's product shows another stock, and what was sold out may be back in lists. */
 void order_drop_products(struct response *response, const struct order *order);
+/* The same as a sale does it (decision 0006): shown for a second at most, lists stay. */
+void order_fade_products(struct response *response, const struct order *order);
 /* The same for a job, which has committed and answers nobody; `cache` may be NULL. */
 void order_drop_products_now(struct cache *cache, struct arena *arena, const struct order *order);
 

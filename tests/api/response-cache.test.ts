@@ -8,7 +8,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { etagOf, ok, refused, type Json } from "../support/client.ts";
 import { operations } from "../support/contract.ts";
 import { eventually } from "../support/processes.ts";
-import { Shop, type Account } from "../support/shop.ts";
+import { Shop, checkoutBody, type Account } from "../support/shop.ts";
 
 const STALE_SECONDS = 60;
 const CODINGS = { gzip: gunzipSync, br: brotliDecompressSync } as const;
@@ -61,6 +61,27 @@ const metric = async (name: string) => Number(new RegExp(`^${name}(?:\\{[^}]*\\}
 test("what is kept is what the contract says, and all of it is public", () => {
     assert.deepEqual(cached.map((one) => one.id).sort(), ["categoriesList", "categoryGet", "productGet", "productsList"]);
     for (const { souk } of cached) assert.equal(souk.access, "public");
+});
+
+test("a replayed checkout empties no list that does not show what it sold, however often it is sent", async () => {
+    const product = await shop.product({ stock: 5 });
+    const cart = await shop.cartOf(shop.guest, { productId: product.id, quantity: 1 });
+    const key = crypto.randomUUID();
+    const place = () => shop.guest.post(`/checkout/${cart.id}`, checkoutBody(), { key });
+    const first = ok(await place(), 201);
+    await shop.product(); // newer, so that this list does not show what was sold
+    const list = () => shop.guest.get("/products", { query: { limit: 1 } });
+    const page = await list();
+    await sleep(1100); // an age is in whole seconds
+    for (let i = 0; i < 3; i++) {
+        const again = await place();
+        assert.equal(again.headers.get("idempotent-replayed"), "true");
+        assert.equal(ok(again, 201).id, first.id);
+        const reply = await list();
+        assert.ok(Number(reply.headers.get("age") ?? -1) >= 1, "kept as it was");
+        assert.equal(reply.text, page.text);
+    }
+    assert.equal(ok(await shop.guest.get(`/products/${product.id}`)).stock, 4);
 });
 
 describe("each reply that is kept", () => {
