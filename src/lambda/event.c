@@ -162,6 +162,8 @@ static struct slice without_prefix(struct slice path, struct slice route, struct
 {
     size_t own = count_segments(route);
     bool is_greedy = route.len > 2 && memcmp(route.ptr + route.len - 2, "+}", 2) == 0;
+    if (is_greedy && slice_is_absent(proxy))
+        return path; /* what it stands for is not said */
     if (is_greedy)
         own = own - 1 + count_segments(proxy);
     size_t all = count_segments(path);

@@ -1,6 +1,6 @@
 // AWS Lambda in small: the Runtime API of each execution environment, the environments (copies of the real `bootstrap`, started when an
 // invocation finds none idle, one invocation at a time, killed at its deadline), and their outcomes. After "Lambda runtime API" and
-// "Lambda execution environment" of AWS's documentation; tests/lambda/ric.test.ts holds it to AWS's own client.
+// "Lambda execution environment" of AWS's documentation.
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";

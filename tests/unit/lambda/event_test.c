@@ -41,6 +41,7 @@ static const struct {
      "192.0.2.1"},
     {"a base path before a greedy route",
      REST("/shop/a/b", "/{proxy+}", ",\"pathParameters\":{\"proxy\":\"a/b\"}"), "/a/b", "192.0.2.1"},
+    {"a greedy route without its value", REST("/a/b", "/{proxy+}", ""), "/a/b", "192.0.2.1"},
     {"the root", REST("/", "/", ""), "/", "192.0.2.1"},
     {"the root under a base path", REST("/shop", "/", ""), "/", "192.0.2.1"},
     {"an HTTP API in format 1.0", REST("/prod/my/path", "$default", ""), "/my/path", "192.0.2.1"},
