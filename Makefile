@@ -11,6 +11,8 @@ run: ## install what is missing, build, fill the shop and serve it on 127.0.0.1:
 	@scripts/run
 test: ## every check and test (SUITE=cart: one suite; ENGINE=postgres: only the API tests on that engine)
 	@ENGINE="$(ENGINE)" scripts/test "$(SUITE)"
+turbo: ## build and test every workspace, with what has not changed out of a cache (ARGS="--filter=@souk/client")
+	@scripts/setup test && TURBO_TELEMETRY_DISABLED=1 npx turbo run build test $(ARGS)
 bench: ## measure, beside nginx on the same core and pgbench on the same PostgreSQL
 	@scripts/bench
 scale: ## measure lists of a million products and orders on PostgreSQL, beside ten thousand (takes long, 20 GB of disk)
@@ -23,6 +25,14 @@ lambda: ## the package of the AWS Lambda functions: dist/souk-lambda-ARCH.zip (A
 	@scripts/lambda $(ARCH)
 lambda-test: ## the API, contract and race suites over the Lambda front end (FRONT=rest, ENGINE=sqlite, SUITE=cart)
 	@FRONT="$(FRONT)" ENGINE="$(ENGINE)" scripts/lambda-test $(SUITE)
+deb: ## the Debian package: dist/souk_VERSION_ARCH.deb
+	@scripts/setup run && scripts/build release && scripts/deb
+deb-test: ## install, upgrade, roll back that package in a Debian of its own (as root; downloads it once, takes minutes)
+	@scripts/setup delivery && scripts/delivery deb
+image-test: ## carry out the Dockerfile's steps without Docker and run what comes of them (as root; takes minutes)
+	@scripts/setup delivery && scripts/delivery image
+release: ## what a release has of this machine's processor: dist/release (TAG=v0.1.0: that must be its version)
+	@scripts/setup test && scripts/build release && TAG="$(TAG)" scripts/release
 coverage: ## line and branch coverage of the tests: build/coverage/report
 	@scripts/setup test && scripts/coverage
 contract: ## generate what follows from api/openapi.yaml
@@ -48,5 +58,5 @@ db-reset: build ## empty the database (YES=1: without asking)
 clean: ## remove what was built; data/ stays
 	@rm -rf build/dev build/asan build/tsan build/fuzz build/release build/coverage build/tidy build/log
 
-.PHONY: help run test lambda-test bench scale dev build lambda coverage contract check format asan tsan fuzz \
+.PHONY: help run test lambda-test bench scale dev build lambda coverage contract check format asan tsan fuzz turbo deb deb-test image-test release \
 	db-migrate db-rollback db-seed db-reset clean

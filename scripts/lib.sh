@@ -81,3 +81,12 @@ port_is_taken() {
     case $host in 0.0.0.0 | '*' | '') host=127.0.0.1 ;; '[::]') host=::1 ;; \[*\]) host=${host:1:-1} ;; esac
     (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null
 }
+
+# The version of the sources, of which CMakeLists.txt is the one place.
+souk_version() { sed -n 's/^project(souk VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt"; }
+
+# What files of a release are dated with, so that the same sources give the same bytes: SOURCE_DATE_EPOCH, else the newest commit's
+# time, else (sources without git) the changelog's.
+source_date() {
+    printf '%s' "${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
+}
