@@ -10,6 +10,9 @@ import { notOverLambda } from "../support/lambda-shop.ts";
 import { eventually } from "../support/server.ts";
 import { Shop, checkoutBody, newId, parallel, unique, usd, type Account } from "../support/shop.ts";
 
+const MEMORY = notOverLambda("each copy remembers a good key for a second");
+const COUNTS = notOverLambda("uses are told to the database after the answer, and the next request may be there first");
+const RATES = notOverLambda("copies count together only by Redis, and no client says its own address there");
 const KEY_SCOPES = ["catalogue:write", "inventory:write", "orders:read", "orders:write", "customers:read", "settings:read"];
 
 let shop: Shop;
@@ -279,7 +282,7 @@ describe("a key that is not good", () => {
         assert.equal(status, 401);
     });
 
-    test("revoked: at once, for good, and whatever was rotated", async () => {
+    test("revoked: at once, for good, and whatever was rotated", { skip: MEMORY }, async () => {
         const made = await makeKey({ scopes: ["settings:read"] });
         for (let i = 0; i < 3; i++) ok(await shop.guest.as(made.key).get("/settings"));
         const rotated = ok(await admin.post(`/api-keys/${made.id}/rotate`, { overlapSeconds: 3600 }));
@@ -328,7 +331,7 @@ describe("a key that is not good", () => {
     });
 });
 
-test("a change of a key holds from its next request on", async () => {
+test("a change of a key holds from its next request on", { skip: MEMORY }, async () => {
     const made = await makeKey({ scopes: ["settings:read"] });
     const client = shop.guest.as(made.key);
     for (let i = 0; i < 2; i++) ok(await client.get("/settings"));
@@ -352,7 +355,7 @@ describe("races", () => {
         for (const text of [made.key, ...texts]) ok(await shop.guest.as(text).get("/settings"));
     });
 
-    test("rotated and revoked at the same time: nothing of it is good", async () => {
+    test("rotated and revoked at the same time: nothing of it is good", { skip: MEMORY }, async () => {
         for (let round = 0; round < 5; round++) {
             const made = await makeKey({ scopes: ["settings:read"] });
             ok(await shop.guest.as(made.key).get("/settings"));
@@ -362,7 +365,7 @@ describe("races", () => {
         }
     });
 
-    test("used while it is revoked: once it was refused it stays so", { skip: notOverLambda("each copy remembers a good key for a second") }, async () => {
+    test("used while it is revoked: once it was refused it stays so", { skip: MEMORY }, async () => {
         const made = await makeKey({ scopes: ["settings:read"] });
         const client = shop.guest.as(made.key);
         let isRevoked = false;
@@ -384,7 +387,7 @@ describe("races", () => {
 });
 
 describe("usage", () => {
-    test("is counted, live, by month", async () => {
+    test("is counted, live, by month", { skip: COUNTS }, async () => {
         const made = await makeKey({ scopes: ["settings:read"] });
         const client = shop.guest.as(made.key);
         const usage = async () => ok(await admin.get(`/api-keys/${made.id}/usage`));
@@ -404,7 +407,7 @@ describe("usage", () => {
         assert.ok(Math.abs(Date.parse(shown.lastUsedAt) - Date.now()) < 60_000);
     });
 
-    test("a quota that is used up is 429 until the month ends, and more of it opens again", async () => {
+    test("a quota that is used up is 429 until the month ends, and more of it opens again", { skip: COUNTS }, async () => {
         const plan = await makePlan({ monthlyQuota: 5 });
         const made = await makeKey({ planId: plan.id, scopes: ["settings:read"] });
         const client = shop.guest.as(made.key);
@@ -433,7 +436,7 @@ describe("usage", () => {
         assert.deepEqual(ok(await admin.get(`/api-keys/${made.id}/usage`)).current.quota, null);
     });
 
-    test("a quota binds publishable keys only where the plan says so", async () => {
+    test("a quota binds publishable keys only where the plan says so", { skip: COUNTS }, async () => {
         const plan = await makePlan({ monthlyQuota: 2 });
         const key = (await makeKey({ kind: "publishable", planId: plan.id })).key as string;
         for (let i = 0; i < 5; i++) ok(await shop.guest.get("/categories", withKey(key)));
@@ -455,8 +458,6 @@ describe("usage", () => {
         }
     });
 });
-
-const RATES = notOverLambda("copies count together only by Redis, and no client says its own address there");
 
 test("the rate of a plan: one bucket for a secret key, one for each address of a publishable one", { skip: RATES }, async () => {
     const limited = await Shop.open({ env: { SOUK_RATE_LIMIT: "on", SOUK_TRUSTED_PROXIES: "127.0.0.1" } });

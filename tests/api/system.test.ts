@@ -5,7 +5,10 @@ import { after, before, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { etagOf, ok, refused, type Json } from "../support/client.ts";
 import { document } from "../support/contract.ts";
+import { notOverLambda } from "../support/lambda-shop.ts";
 import { Shop } from "../support/shop.ts";
+
+const METRICS = notOverLambda("each copy counts for itself; CloudWatch adds up");
 
 let shop: Shop;
 before(async () => { shop = await Shop.open(); });
@@ -50,7 +53,7 @@ test("the explorer needs nothing from elsewhere", async () => {
     assert.equal((await shop.guest.get("/docs/..%2Fdocs")).status, 404);
 });
 
-test("metrics count requests by operation, and name no secret", async () => {
+test("metrics count requests by operation, and name no secret", { skip: METRICS }, async () => {
     const value = (text: string, name: RegExp) => text.split("\n").filter((line) => name.test(line)).map((line) => Number(line.split(" ").at(-1)))
         .reduce((sum, one) => sum + one, 0);
     const line = /^souk_http_requests_total\{[^}]*operation="categories_?[lL]ist"[^}]*\}/;
@@ -65,7 +68,7 @@ test("metrics count requests by operation, and name no secret", async () => {
     assert.ok(!after.includes(shop.admin.email), "no address in a metric");
 });
 
-test("business counters see an order and its revenue", async () => {
+test("business counters see an order and its revenue", { skip: METRICS }, async () => {
     const read = async () => {
         const text = (await shop.guest.get("/metrics")).text;
         const sum = (name: RegExp) => text.split("\n").filter((row) => name.test(row)).reduce((total, row) => total + Number(row.split(" ").at(-1)), 0);

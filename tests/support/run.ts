@@ -36,6 +36,9 @@ const NOT_OVER_LAMBDA: [RegExp, string][] = [
     [/^http\//, "bytes on souk's own sockets: on Lambda the front reads them"],
     [/^lambda\//, "they have fronts of their own"],
     [/^api\/lockout\./, "its attackers' many addresses come by X-Forwarded-For, which counts nowhere on Lambda"],
+    [/^api\/response-cache\./, "it is about what a server keeps for minutes; a function's memory lives a second"],
+    [/^api\/issuer\./, "its issuers stall, and a copy that waits for one does nothing else"],
+    [/^contract\//, "it counts what all files hit together, also those left out here"],
     [/^(crash|fault|scale)\//, "they start, kill and cut off servers by themselves"],
 ];
 
