@@ -183,6 +183,8 @@ static const struct config_setting SETTINGS[] = {
      "the address that mail comes from; by default no-reply@ the host of SOUK_PUBLIC_URL"},
     {MEMBER(lambda_streaming), CONFIG_SWITCH, "SOUK_LAMBDA_STREAMING", NULL, "off", 0, 0,
      "on Lambda replies are streamed, as a function URL or a REST API may be told to expect them"},
+    {MEMBER(lambda_simple_authorizer), CONFIG_SWITCH, "SOUK_LAMBDA_SIMPLE_AUTHORIZER", NULL, "off", 0, 0,
+     "the authorizer answers an HTTP API's events of version 2.0 simply (isAuthorized), as that API may be told to expect"},
     {MEMBER(jobs_queue_url), CONFIG_CALLED_URL, "SOUK_JOBS_QUEUE_URL", NULL, "", 0, 0,
      "an SQS queue that is told on Lambda when there is something to deliver; empty: the jobs' schedule finds it"},
     {MEMBER(aws.access_key_id), CONFIG_TEXT, "AWS_ACCESS_KEY_ID", NULL, "", 0, 0,

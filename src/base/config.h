@@ -98,13 +98,14 @@ struct config {
     int64_t jwks_interval_ms;           /* SOUK_JWKS_INTERVAL_MS: 10000 */
     struct slice ca_file;               /* SOUK_CA_FILE: of outgoing TLS; empty: the system's */
     /* mail */
-    bool lambda_streaming;        /* SOUK_LAMBDA_STREAMING: off | on */
-    struct slice smtp_url;        /* SOUK_SMTP_URL; may be empty */
-    enum mail_driver mail_driver; /* SOUK_MAIL: file | smtp | ses */
-    bool smtp_tls;                /* SOUK_SMTP_TLS: on | off */
-    int64_t smtp_timeout_ms;      /* SOUK_SMTP_TIMEOUT_MS: 15000 */
-    struct slice mail_from;       /* SOUK_MAIL_FROM; empty: no-reply@ the public URL's host */
-    struct slice jobs_queue_url;  /* SOUK_JOBS_QUEUE_URL; empty: none */
+    bool lambda_simple_authorizer; /* SOUK_LAMBDA_SIMPLE_AUTHORIZER: off | on */
+    bool lambda_streaming;         /* SOUK_LAMBDA_STREAMING: off | on */
+    struct slice smtp_url;         /* SOUK_SMTP_URL; may be empty */
+    enum mail_driver mail_driver;  /* SOUK_MAIL: file | smtp | ses */
+    bool smtp_tls;                 /* SOUK_SMTP_TLS: on | off */
+    int64_t smtp_timeout_ms;       /* SOUK_SMTP_TIMEOUT_MS: 15000 */
+    struct slice mail_from;        /* SOUK_MAIL_FROM; empty: no-reply@ the public URL's host */
+    struct slice jobs_queue_url;   /* SOUK_JOBS_QUEUE_URL; empty: none */
     /* what tests shorten */
     int64_t job_interval_ms;    /* SOUK_JOB_INTERVAL_MS: 1000 */
     int64_t payment_timeout_ms; /* SOUK_PAYMENT_TIMEOUT_MS: 5000 */

@@ -16,6 +16,9 @@
 /* In the order of the help. */
 static const struct lambda_handler *const HANDLERS[] = {
     &lambda_api,
+    &lambda_authorizer,
+    &lambda_jobs,
+    &lambda_migrate,
 };
 
 struct function {
@@ -157,7 +160,7 @@ static int run_lambda(const struct args *args)
 }
 
 static const struct cli_option LAMBDA_OPTIONS[] = {
-    {"handler", "NAME", "which function this is, in place of _HANDLER: api"},
+    {"handler", "NAME", "which function this is, in place of _HANDLER: api, authorizer, jobs or migrate"},
     {0},
 };
 

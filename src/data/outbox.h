@@ -10,3 +10,6 @@ enum db_result outbox_append(struct db *db, const char *topic, struct slice payl
 /* The same, to be delivered at `due_at_ms` at the earliest. */
 enum db_result outbox_append_at(struct db *db, const char *topic, struct slice payload, int64_t now_ms,
                                 int64_t due_at_ms);
+
+/* How many this process has appended, committed or not: whether it may be worth while to look. */
+uint64_t outbox_appended(void);

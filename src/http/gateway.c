@@ -637,6 +637,34 @@ static bool remembers_caller(struct gateway *gateway, struct exchange *x)
     return gateway_remembers_key(gateway, x);
 }
 
+/* It takes whatever credentials come. */
+static const struct operation IDENTIFY = {
+    .name = "identify", .access = ACCESS_ANYONE, .rate_class = RATE_NONE};
+
+enum http_status gateway_identify(struct gateway *gateway, struct exchange *x)
+{
+    struct request *request = &x->request;
+    enum http_status status;
+    gateway_allow_waiting();
+    x->gateway = gateway;
+    x->started_us = clock_monotonic_us();
+    x->deadline_us = x->ends_us;
+    request->services = gateway->services;
+    request->arena = x->arena;
+    request->now_ms = clock_now_ms();
+    request->operation = &IDENTIFY;
+    response_init(&x->response, x->arena, true);
+    take_bearer(x);
+    (void)must_ask_issuer(gateway, x); /* a token that is remembered is not looked at again */
+    /* clang-format off */
+    if ((status = check_open(gateway, x)) ||
+        (status = gateway_take_key(gateway, x)) ||
+        (status = authenticate(gateway, x)))
+        return status;
+    /* clang-format on */
+    return GO_ON;
+}
+
 enum gateway_progress gateway_handle(struct gateway *gateway, struct exchange *x)
 {
     take_bearer(x);

@@ -158,6 +158,12 @@ struct gateway *gateway_new(const struct services *services);
  * Before store_close. */
 void gateway_free(struct gateway *gateway);
 
+/* Only who is calling, by the exchange's Authorization and X-Api-Key: 0 with request.principal (and has_key,
+ * key), or the status of a problem, as any request with them would be refused (401, 400, 503). Counts and
+ * limits nothing; makes no reply. The exchange is new: not gateway_open. May wait: for a process that runs
+ * alone on its thread. */
+enum http_status gateway_identify(struct gateway *gateway, struct exchange *exchange);
+
 /* An empty exchange in the arena. */
 struct exchange *exchange_new(struct arena *arena);
 /* Takes a header field in; unknown ones are ignored. False when a field that may stand once stands twice: the

@@ -13,6 +13,11 @@
 /* Set on the threads of the pools. */
 static _Thread_local bool may_wait;
 
+void gateway_allow_waiting(void)
+{
+    may_wait = true;
+}
+
 struct db *gateway_thread_db(struct gateway *gateway, const struct exchange *x)
 {
     CHECK(gateway->reads_inline || may_wait);

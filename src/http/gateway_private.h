@@ -108,6 +108,8 @@ void reply_add_header(struct exchange *exchange, const char *name, struct slice 
 /* This thread's connection, which waits for nothing past the exchange's deadline; NULL while the database
  * cannot be reached. */
 struct db *gateway_thread_db(struct gateway *gateway, const struct exchange *exchange);
+/* From here on this thread may wait for other machines. */
+void gateway_allow_waiting(void);
 /* The one that this read may run on. */
 struct db *gateway_read_db(struct gateway *gateway, struct exchange *exchange);
 

@@ -110,6 +110,8 @@ struct jobs {
     struct db *db; /* NULL: to be opened */
     int64_t cart_position;
     int64_t slow_beat_at_us;
+    int64_t ends_us;              /* of jobs_run_until; 0: none */
+    int64_t deadline_us;          /* likewise, of its statements */
     bool is_left[COUNT_OF(JOBS)]; /* jobs of the slow beat that were not finished */
 };
 
@@ -125,6 +127,8 @@ static bool has_connection(struct jobs *jobs)
 {
     if (jobs->db == NULL)
         jobs->db = store_connect(jobs->services->store);
+    if (jobs->db != NULL)
+        db_set_deadline(jobs->db, jobs->deadline_us);
     return jobs->db != NULL;
 }
 
@@ -139,6 +143,7 @@ static enum db_result run_step(struct jobs *jobs, struct job *job, bool *has_mor
         .mailer = jobs->mailer,
         .now_ms = clock_now_ms(),
         .is_stopping = &jobs->is_stopping,
+        .ends_us = jobs->ends_us,
         .cart_position = jobs->cart_position,
     };
     enum db_result result = job->run(&step);
@@ -202,10 +207,57 @@ static void *jobs_run(void *arg)
     return NULL;
 }
 
+/* ---- without the thread ---- */
+
+static bool job_is(const struct job *job, struct slice name)
+{
+    return slice_is_absent(name) || slice_is(name, job->duration.label_value);
+}
+
+bool jobs_has(struct slice name)
+{
+    bool is_there = false;
+    for (size_t i = 0; i < COUNT_OF(JOBS) && !slice_is_absent(name); i++)
+        is_there = is_there || job_is(&JOBS[i], name);
+    return is_there;
+}
+
+/* One job to its end: nothing is left, it failed, or the time is over. */
+static void run_out(struct jobs *jobs, struct job *job, struct jobs_outcome *outcome)
+{
+    bool has_more = true, is_good = true;
+    while (has_more && is_good && clock_monotonic_us() < jobs->ends_us) {
+        is_good = has_connection(jobs) && run_step(jobs, job, &has_more) != DB_ERROR;
+        outcome->steps++;
+    }
+    if (!is_good) {
+        drop_connection(jobs);
+        outcome->failed++;
+    }
+    outcome->is_left = outcome->is_left || (is_good && has_more);
+}
+
+void jobs_run_until(struct jobs *jobs, struct slice name, int64_t ends_us, int64_t deadline_us,
+                    struct jobs_outcome *outcome)
+{
+    *outcome = (struct jobs_outcome){.run = 0};
+    jobs->ends_us = ends_us;
+    jobs->deadline_us = deadline_us;
+    for (size_t i = 0; i < COUNT_OF(JOBS); i++) {
+        if (!job_is(&JOBS[i], name))
+            continue;
+        outcome->run++;
+        run_out(jobs, &JOBS[i], outcome);
+    }
+}
+
 /* ---- starting and stopping ---- */
 
-static void jobs_release(struct jobs *jobs)
+void jobs_close(struct jobs *jobs)
 {
+    if (jobs == NULL)
+        return;
+    drop_connection(jobs);
     if (jobs->mailer != NULL)
         jobs->mailer->release(jobs->mailer);
     arena_release(&jobs->arena);
@@ -214,7 +266,7 @@ static void jobs_release(struct jobs *jobs)
     free(jobs);
 }
 
-struct jobs *jobs_start(const struct services *services)
+struct jobs *jobs_open(const struct services *services)
 {
     struct jobs *jobs = calloc(1, sizeof(*jobs));
     if (jobs == NULL)
@@ -227,12 +279,20 @@ struct jobs *jobs_start(const struct services *services)
     metric_add(&RECONCILED, 0);
     for (size_t i = 0; i < COUNT_OF(JOBS); i++)
         metric_add(&JOBS[i].failures, 0);
-    if (jobs->mailer == NULL || !arena_init(&jobs->arena, ARENA_BYTES) ||
-        pthread_create(&jobs->thread, NULL, jobs_run, jobs) != 0) {
-        jobs_release(jobs);
+    if (jobs->mailer == NULL || !arena_init(&jobs->arena, ARENA_BYTES)) {
+        jobs_close(jobs);
         return NULL;
     }
     return jobs;
+}
+
+struct jobs *jobs_start(const struct services *services)
+{
+    struct jobs *jobs = jobs_open(services);
+    if (jobs == NULL || pthread_create(&jobs->thread, NULL, jobs_run, jobs) == 0)
+        return jobs;
+    jobs_close(jobs);
+    return NULL;
 }
 
 void jobs_stop(struct jobs *jobs)
@@ -242,5 +302,5 @@ void jobs_stop(struct jobs *jobs)
     pthread_cond_signal(&jobs->stopped);
     pthread_mutex_unlock(&jobs->lock);
     pthread_join(jobs->thread, NULL);
-    jobs_release(jobs);
+    jobs_close(jobs);
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "lambda/event.h"
 #include "lambda/handler.h"
+#include "lambda/nudge.h"
 
 #include <stdlib.h>
 
@@ -11,7 +12,8 @@
 #define SETTLE_MS 2000
 
 struct api {
-    struct arena arena; /* of the exchange */
+    struct arena arena;  /* of the exchange */
+    struct nudge *nudge; /* NULL: no queue to tell */
 };
 
 static bool api_open(struct lambda_context *context, struct slice *complaint)
@@ -20,6 +22,7 @@ static bool api_open(struct lambda_context *context, struct slice *complaint)
     CHECK(api != NULL); /* at start */
     context->own = api;
     context->services.key_usage = key_usage_new();
+    api->nudge = nudge_new(&context->config);
     *complaint = SLICE("the system gives no memory");
     if (!arena_init(&api->arena, ARENA_REQUEST_BYTES))
         return false;
@@ -89,6 +92,8 @@ static void api_handle(struct lambda_context *context, const struct invocation *
 
 static void api_settle(struct lambda_context *context, const struct invocation *invocation)
 {
+    const struct api *api = context->own;
+    nudge_send(api->nudge, invocation->arena);
     int64_t ends_us = clock_monotonic_us() + SETTLE_MS * INT64_C(1000);
     gateway_settle(context->gateway, ends_us < invocation->deadline_us ? ends_us : invocation->deadline_us);
 }
@@ -98,6 +103,7 @@ static void api_close(struct lambda_context *context)
     struct api *api = context->own;
     gateway_free(context->gateway);
     key_usage_stop(context->services.key_usage);
+    nudge_free(api->nudge);
     arena_release(&api->arena);
     free(api);
 }

@@ -63,10 +63,13 @@ struct lambda_context {
     /* While services.is_closed (the database could not be reached at the start): tries again, once. */
     void (*reopen)(struct lambda_context *context);
     const void *opener;      /* reopen's own */
-    struct gateway *gateway; /* of the handler `api` */
+    struct gateway *gateway; /* of the handlers `api` and `authorizer` */
     struct db *db; /* a handler's own connection, kept from one invocation to the next; NULL: none yet. Closed
                       with the context */
     void *own;     /* whatever else the handler keeps */
 };
 
 extern const struct lambda_handler lambda_api;
+extern const struct lambda_handler lambda_authorizer;
+extern const struct lambda_handler lambda_jobs;
+extern const struct lambda_handler lambda_migrate;
