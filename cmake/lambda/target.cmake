@@ -14,7 +14,8 @@ set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${CMAKE_SYSROOT})
 set(ENV{PKG_CONFIG_LIBDIR} ${CMAKE_SYSROOT}/usr/lib/${LAMBDA_TRIPLE}/pkgconfig:${CMAKE_SYSROOT}/usr/share/pkgconfig)
 # One section for each function and table, of which the linker leaves out what nothing leads to; the same bytes wherever the sources lie.
-set(CMAKE_C_FLAGS_INIT "-ffunction-sections -fdata-sections -ffile-prefix-map=${LAMBDA_SOURCES}/=")
+set(CMAKE_C_FLAGS_INIT "-ffunction-sections -fdata-sections -fno-pie -ffile-prefix-map=${LAMBDA_SOURCES}/=")
+# -no-pie: nothing to relocate at the start (docs/decisions/0058).
 # -B: a compiler for this machine's own architecture would look for libraries on this machine first.
-set(CMAKE_EXE_LINKER_FLAGS_INIT "-B${CMAKE_SYSROOT}/usr/lib/${LAMBDA_TRIPLE} -static-libgcc -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,--hash-style=gnu")
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-B${CMAKE_SYSROOT}/usr/lib/${LAMBDA_TRIPLE} -no-pie -static-libgcc -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,--hash-style=gnu")
 set(SOUK_LAMBDA ON)

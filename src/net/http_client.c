@@ -194,8 +194,9 @@ static void handle_set(const struct http_client *client, CURL *handle, struct ar
     SET(handle, CURLOPT_WRITEDATA, receiving);
     SET(handle, CURLOPT_HEADERFUNCTION, receive_header);
     SET(handle, CURLOPT_HEADERDATA, receiving);
-    if (client->ca_file != NULL)
-        SET(handle, CURLOPT_CAINFO, client->ca_file);
+    const char *ca_file = client->ca_file != NULL ? client->ca_file : curl_ca_file();
+    if (ca_file != NULL)
+        SET(handle, CURLOPT_CAINFO, ca_file);
 }
 
 static struct slice host_of(struct slice url)

@@ -227,8 +227,9 @@ static void handle_set(struct smtp_client *client, struct sending *sending, cons
     SET(handle, CURLOPT_SSL_VERIFYPEER, 1L);
     SET(handle, CURLOPT_SSL_VERIFYHOST, 2L);
     SET(handle, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (client->ca_file != NULL)
-        SET(handle, CURLOPT_CAINFO, client->ca_file);
+    const char *ca_file = client->ca_file != NULL ? client->ca_file : curl_ca_file();
+    if (ca_file != NULL)
+        SET(handle, CURLOPT_CAINFO, ca_file);
     if (client->user != NULL) {
         SET(handle, CURLOPT_USERNAME, client->user);
         SET(handle, CURLOPT_PASSWORD, client->password);
