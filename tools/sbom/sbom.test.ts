@@ -6,7 +6,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
-import { billOf, debianUrl, librariesOf, npmComponents, npmUrl, uuidOf, type Component } from "./sbom.ts";
+import { billOf, debianUrl, librariesOf, linkedComponents, npmComponents, npmUrl, uuidOf, type Component } from "./sbom.ts";
 
 // Any program of Debian's with libraries: which one does not matter to the rules, and it is there before souk is built.
 const PROGRAM = "/usr/bin/dpkg";
@@ -55,6 +55,15 @@ test("package URLs are escaped", () => {
 test("a library that is missing is an error, not left out", () => {
     assert.deepEqual(librariesOf("\tlinux-vdso.so.1 (0x1)\n\tlibz.so.1 => /lib/libz.so.1 (0x2)\n\t/lib64/ld.so.2 (0x3)\n"), ["/lib/libz.so.1", "/lib64/ld.so.2"]);
     assert.throws(() => librariesOf("\tlibz.so.1 => not found\n"), /libz/);
+});
+
+test("libraries that are linked in are listed by their packages", () => {
+    const [curl] = linkedComponents("libcurl4-dev 7.88.1-10+deb12u12\n", "arm64");
+    assert.match(curl!.purl, /^pkg:deb\/debian\/libcurl4-dev@7\.88\.1-10%2Bdeb12u12\?arch=arm64&/);
+    const bill = billOf(PROGRAM, "1.2.3", 0, [curl!]) as { components: Component[]; dependencies: { dependsOn: string[] }[] };
+    assert.ok(schemas()(bill));
+    assert.deepEqual(bill.dependencies[0]!.dependsOn, [curl!.purl]);
+    assert.throws(() => linkedComponents("libcurl\n", "arm64"), /version/);
 });
 
 test("workspaces are no parts of the lock's list, aliases have their real name", () => {

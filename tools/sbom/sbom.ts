@@ -1,8 +1,10 @@
 // The bill of materials of a release (CycloneDX 1.6, JSON): the binary, the shared libraries that it loads with the Debian packages
 // that they come from, and the npm packages of package-lock.json, which build and test it and are in nothing that is shipped
 // (scope "excluded"). The same sources on the same Debian give the same text (SOURCE_DATE_EPOCH).
-//     sbom.ts BINARY VERSION > souk.cdx.json
-import { execFileSync } from "node:child_process";
+//     sbom.ts FILE VERSION > souk.cdx.json
+//     sbom.ts FILE VERSION PACKAGES ARCHITECTURE > ...    of a file into which libraries are linked: PACKAGES has a line "NAME VERSION" for
+//                                                         each of their Debian packages, as scripts/lambda leaves it
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, realpathSync } from "node:fs";
 import path from "node:path";
@@ -36,27 +38,22 @@ export function librariesOf(listing: string): string[] {
     });
 }
 
-/** The package of each file; a file may be known under /lib or /usr/lib, which are one. */
-function packagesOf(files: string[]): Map<DebianPackage, string[]> {
-    const packages = new Map<string, { found: DebianPackage; files: string[] }>();
-    for (const file of files) {
-        const real = realpathSync(file);
-        const name = [real, real.replace(/^\/usr\/lib/, "/lib")].map(ownerOf).find((owner) => owner !== undefined);
-        if (name === undefined) throw new Error(`${file} is of no Debian package`);
-        const [version, architecture] = run("dpkg-query", "-W", "-f=${Version} ${Architecture}", name).split(" ") as [string, string];
-        const entry = packages.get(name) ?? { found: { name: name.replace(/:.*/, ""), version, architecture }, files: [] };
-        entry.files.push(real);
-        packages.set(name, entry);
+/** The package of each file, in the order of their names. A file may be known to dpkg under /lib or under /usr/lib, which are one. */
+function packagesOf(files: string[]): [DebianPackage, string[]][] {
+    const names = new Map(files.map((file) => realpathSync(file)).map((real) => [real, [real, real.replace(/^\/usr\/lib/, "/lib")]]));
+    // It fails for the name that it does not know, and answers for the other all the same.
+    const owners = spawnSync("dpkg-query", ["-S", ...[...names.values()].flat()], { encoding: "utf8", env: { ...process.env, LC_ALL: "C" } }).stdout;
+    const packages = new Map<string, string[]>();
+    for (const [real, known] of names) {
+        const owner = owners.split("\n").map((line) => line.split(": ") as [string, string]).find(([, file]) => known.includes(file))?.[0];
+        if (owner === undefined) throw new Error(`${real} is of no Debian package`);
+        packages.set(owner, [...(packages.get(owner) ?? []), real]);
     }
-    return new Map([...packages.values()].sort((a, b) => (a.found.name < b.found.name ? -1 : 1)).map(({ found, files }) => [found, files]));
-}
-
-function ownerOf(file: string): string | undefined {
-    try {
-        return /^(\S+): /.exec(execFileSync("dpkg-query", ["-S", file], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }))?.[1];
-    } catch {
-        return undefined;
-    }
+    const lines = run("dpkg-query", "-W", "-f=${binary:Package} ${Package} ${Version} ${Architecture}\n", ...packages.keys()).trim().split("\n");
+    return lines.sort().map((line) => {
+        const [owner, name, version, architecture] = line.split(" ") as [string, string, string, string];
+        return [{ name, version, architecture }, packages.get(owner) ?? packages.get(name)!];
+    });
 }
 
 /** A package as a Debian package URL names it (purl-spec, type deb). */
@@ -68,10 +65,21 @@ export function npmUrl(name: string, version: string): string {
     return `pkg:npm/${name.split("/").map(encodeURIComponent).join("/")}@${encodeURIComponent(version)}`;
 }
 
-function debianComponents(binary: string): Component[] {
-    const distribution = `debian-${/^VERSION_ID="?(\d+)/m.exec(readFileSync("/etc/os-release", "utf8"))![1]}`;
-    return [...packagesOf(librariesOf(run("ldd", binary)))].map(([found, files]) => {
-        const purl = debianUrl(found, distribution);
+const distribution = () => `debian-${/^VERSION_ID="?(\d+)/m.exec(readFileSync("/etc/os-release", "utf8"))![1]}`;
+
+/** The libraries that are linked into a file, by the lines "NAME VERSION" of their packages. */
+export function linkedComponents(lines: string, architecture: string): Component[] {
+    return lines.split("\n").filter((line) => line !== "").map((line) => {
+        const [, name, version] = /^(\S+) (\S+)$/.exec(line) ?? [];
+        if (name === undefined || version === undefined) throw new Error(`not a package and its version: ${line}`);
+        const purl = debianUrl({ name, version, architecture }, distribution());
+        return { type: "library", "bom-ref": purl, name, version, purl, scope: "required" };
+    });
+}
+
+function loadedComponents(binary: string): Component[] {
+    return packagesOf(librariesOf(run("ldd", binary))).map(([found, files]) => {
+        const purl = debianUrl(found, distribution());
         return {
             type: "library", "bom-ref": purl, name: found.name, version: found.version, purl, scope: "required",
             properties: files.sort().map((file) => ({ name: `souk:file:${path.basename(file)}:sha256`, value: sha256(readFileSync(file)) })),
@@ -105,12 +113,11 @@ export function uuidOf(text: string): string {
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-export function billOf(binary: string, version: string, dateSeconds: number): object {
+export function billOf(file: string, version: string, dateSeconds: number, libraries = loadedComponents(file)): object {
     const shop: Component = {
         type: "application", "bom-ref": "souk", name: "souk", version, purl: `pkg:generic/souk@${version}`,
-        hashes: [{ alg: "SHA-256", content: sha256(readFileSync(binary)) }], licenses: [{ license: { id: "MIT" } }],
+        hashes: [{ alg: "SHA-256", content: sha256(readFileSync(file)) }], licenses: [{ license: { id: "MIT" } }],
     };
-    const libraries = debianComponents(binary);
     const components = [...libraries, ...npmComponents(JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8")) as Lock)];
     return {
         bomFormat: "CycloneDX", specVersion: "1.6", serialNumber: `urn:uuid:${uuidOf(JSON.stringify([shop, components]))}`, version: 1,
@@ -121,8 +128,9 @@ export function billOf(binary: string, version: string, dateSeconds: number): ob
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-    const [binary, version] = process.argv.slice(2);
-    if (!binary || !version) throw new Error("sbom.ts BINARY VERSION");
+    const [file, version, packages, architecture] = process.argv.slice(2);
+    if (!file || !version || (packages && !architecture)) throw new Error("sbom.ts FILE VERSION [PACKAGES ARCHITECTURE]");
     const seconds = Number(process.env.SOURCE_DATE_EPOCH ?? Math.floor(Date.now() / 1000));
-    process.stdout.write(`${JSON.stringify(billOf(binary, version, seconds), null, 2)}\n`);
+    const bill = packages ? billOf(file, version, seconds, linkedComponents(readFileSync(packages, "utf8"), architecture!)) : billOf(file, version, seconds);
+    process.stdout.write(`${JSON.stringify(bill, null, 2)}\n`);
 }
