@@ -1,6 +1,6 @@
 // Where the shop's data is: Aurora PostgreSQL behind RDS Proxy, the Redis replication group, and the secrets. What holds customers'
 // data is kept when its stack is deleted (except in dev).
-import { Duration, Fn, RemovalPolicy, SecretValue, Stack } from "aws-cdk-lib";
+import { Duration, Fn, RemovalPolicy, SecretValue, Stack, Validations } from "aws-cdk-lib";
 import * as ec2 from "aws-cdk-lib/aws-ec2";
 import * as elasticache from "aws-cdk-lib/aws-elasticache";
 import * as kms from "aws-cdk-lib/aws-kms";
@@ -45,6 +45,10 @@ export function data(app: Construct, settings: Settings, net: Network): Data {
     if (!databaseSecret) throw new Error("the cluster was made without a secret");
     const { proxy, readerHost } = databaseProxy(stack, settings, net, cluster, databaseSecret);
     const cache = redis(stack, settings, net, key);
+    Validations.of(stack).acknowledge({
+        id: "AwsSolutions-SMG4",
+        reason: "The database's password rotates. SOUK_SECRET must not: it opens the signing keys in the database, which souk keys rotate changes. The cache's password is changed by hand (docs/deploy.md)",
+    });
     return {
         cluster,
         databaseSecret,
@@ -112,6 +116,7 @@ function database(stack: Stack, settings: Settings, net: Network, key: kms.Key):
             idle_in_transaction_session_timeout: "60000",
         },
     });
+    (cluster.node.findChild("Secret") as secrets.Secret).applyRemovalPolicy(kept(settings));
     group.addIngressRule(net.appGroup, ec2.Port.tcp(POSTGRES_PORT), "migrations");
     rotation(stack, net, cluster, group);
     return cluster;
@@ -127,7 +132,7 @@ const instanceOptions = {
 function rotation(stack: Stack, net: Network, cluster: rds.DatabaseCluster, database: ec2.SecurityGroup): void {
     const group = new ec2.SecurityGroup(stack, "RotationGroup", {
         vpc: net.vpc,
-        description: "souk: the function that changes the database's password. Out: the database, Secrets Manager",
+        description: "souk: the rotation of the password. Out: the database, Secrets Manager",
     });
     database.addIngressRule(group, ec2.Port.tcp(POSTGRES_PORT), "the rotation of its password");
     cluster.secret?.addRotationSchedule("Rotation", {
@@ -150,7 +155,7 @@ function databaseProxy(
 ): { proxy: rds.DatabaseProxy; readerHost: string } {
     const group = new ec2.SecurityGroup(stack, "ProxyGroup", {
         vpc: net.vpc,
-        description: "souk: the database's proxy. In: the functions or tasks",
+        description: "souk: the proxy of the database. In: the functions or tasks",
         allowAllOutbound: false,
     });
     group.addIngressRule(net.appGroup, ec2.Port.tcp(POSTGRES_PORT), "the shop");

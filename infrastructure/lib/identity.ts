@@ -1,5 +1,5 @@
 // Who the customers are (Cognito), and where mail comes from (SES).
-import { Aws, CfnOutput, Duration, RemovalPolicy, Stack } from "aws-cdk-lib";
+import { Aws, CfnOutput, Duration, RemovalPolicy, Stack, Validations } from "aws-cdk-lib";
 import * as cognito from "aws-cdk-lib/aws-cognito";
 import * as route53 from "aws-cdk-lib/aws-route53";
 import * as ses from "aws-cdk-lib/aws-ses";
@@ -43,6 +43,10 @@ export function identity(app: Construct, settings: Settings): Identity {
         removalPolicy: settings.sizes.keepsData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
         ...(mail ? { email: cognito.UserPoolEmail.withSES({ fromEmail: mail.from, sesVerifiedDomain: domainOf(mail.from), sesRegion: Aws.REGION }) } : {}),
     });
+    Validations.of(pool).acknowledge(
+        { id: "AwsSolutions-COG2", reason: "A second factor is each customer's choice; for staff souk demands it (SOUK_REQUIRE_ADMIN_MFA)" },
+        { id: "AwsSolutions-COG8", reason: "The plan Plus is charged per customer; souk and the firewall count attempts. Whoever wants its risk scores sets featurePlan" },
+    );
     for (const role of ["staff", "admin"]) {
         new cognito.CfnUserPoolGroup(stack, `Group-${role}`, {
             userPoolId: pool.userPoolId,

@@ -50,7 +50,7 @@ export function network(app: Construct, settings: Settings): Network {
 function endpoints(stack: Stack, vpc: ec2.Vpc, appGroup: ec2.SecurityGroup, settings: Settings): void {
     const group = new ec2.SecurityGroup(stack, "EndpointGroup", {
         vpc,
-        description: "souk: AWS's services in the VPC",
+        description: "souk: services of AWS in the VPC",
         allowAllOutbound: false,
     });
     group.addIngressRule(appGroup, ec2.Port.tcp(443), "the shop");

@@ -99,10 +99,11 @@ export interface Settings {
     domain?: { name: string; zoneId: string };
     /** Where mail comes from; its domain becomes an identity of SES. */
     mailFrom?: string;
-    /** The SES identity is the domain itself and its DKIM records go into the hosted zone. */
     alarmEmail?: string;
     authorizer: "none" | "lambda";
     apiKeys: "off" | "required";
+    /** The secret that holds the text of a partner's key. */
+    partnerKey?: string;
     apiCache: boolean;
     /** Shards of the cache; absent: cluster mode is off. */
     cacheShards?: number;
@@ -127,6 +128,7 @@ export const CONTEXT: Record<string, string> = {
     alarmEmail: "who is told of alarms",
     authorizer: "none (default: souk checks tokens itself) or lambda (the authorizer function in front as well)",
     apiKeys: "off (default) or required: API Gateway wants an X-Api-Key of a usage plan",
+    partnerKey: "the secret in Secrets Manager that holds the text of a partner's key of souk, for the usage plan partner",
     apiCache: "on or off: API Gateway's cache of the catalogue; by default off in dev, on elsewhere",
     cacheShards: "shards of the Redis replication group, 1 to 90: cluster mode; by default off",
     readers: "readers of the database, 0 to 15; by default 1 in dev, 2 elsewhere",
@@ -192,6 +194,7 @@ export function readSettings(app: App): Settings {
         domain: domainName && zoneId ? { name: domainName, zoneId } : undefined,
         mailFrom: text("mailFrom", EMAIL, "an address") ?? (domainName && `no-reply@${domainName}`),
         alarmEmail: text("alarmEmail", EMAIL, "an address"),
+        partnerKey: text("partnerKey", /^[A-Za-z0-9/_+=.@-]{1,512}$/, "a secret's name"),
         cacheShards: number("cacheShards", 1, 90),
         image: text("image", /^[a-z0-9./:@_-]{3,500}$/, "an image's name, such as registry/souk:1.2.3"),
     };
