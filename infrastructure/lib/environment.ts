@@ -3,6 +3,8 @@
 import type { Parts } from "./functions.ts";
 import type { Settings } from "./settings.ts";
 import { withoutUndefined } from "./settings.ts";
+import { metricsEnvironment } from "../../monitoring/cloudwatch.ts";
+import { SERVICE } from "./monitoring.ts";
 
 export function environment(
     settings: Settings,
@@ -22,6 +24,7 @@ export function environment(
         COGNITO_CLIENT_ID: identity.client.userPoolClientId,
         AUTH_ROLE_MAP: "admin=admin,staff=staff",
         SOUK_LOG: "request",
+        ...metricsEnvironment(SERVICE, settings.stage),
         ...(withoutUndefined({
             DATABASE_REPLICA_URLS: data.urls.replicas || undefined,
             SOUK_PUBLIC_URL: publicUrl,
@@ -30,7 +33,7 @@ export function environment(
             SOUK_MAIL_FROM: identity.mail?.from,
         }) as Record<string, string>),
         ...(compute === "lambda"
-            ? { SOUK_MIGRATE: "off", SOUK_METRICS: "emf", SOUK_TRACE: "xray", ...(more.queueUrl ? { SOUK_JOBS_QUEUE_URL: more.queueUrl } : {}) }
+            ? { SOUK_MIGRATE: "off", SOUK_TRACE: "xray", ...(more.queueUrl ? { SOUK_JOBS_QUEUE_URL: more.queueUrl } : {}) }
             : { SOUK_MIGRATE: "on" }),
     };
 }

@@ -6,3 +6,5 @@ import "./data.ts";
 import "./identity.ts";
 import "./functions.ts";
 import "./gateway.ts";
+import "./fargate.ts";
+import "./monitoring.ts";

@@ -14,6 +14,8 @@ export const DOMAIN = { domainName: "shop.example.com", hostedZoneId: "Z01234567
 export const VARIANTS: Record<string, Record<string, string>> = {
     lambda: { stage: "production", alarmEmail: "ops@example.com" },
     "lambda-domain": { stage: "production", alarmEmail: "ops@example.com", ...DOMAIN },
+    fargate: { stage: "production", compute: "fargate", alarmEmail: "ops@example.com" },
+    "fargate-domain": { stage: "production", compute: "fargate", alarmEmail: "ops@example.com", ...DOMAIN },
 };
 
 export interface JsonResource {
