@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 SOUK := build/release/souk
+export STAGE DRY YES
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,14 @@ release: ## what a release has of this machine's processor: dist/release (TAG=v0
 	@scripts/setup test && scripts/build release && TAG="$(TAG)" scripts/release
 coverage: ## line and branch coverage of the tests: build/coverage/report
 	@scripts/setup test && scripts/coverage
+deploy: ## build souk and put all of it onto AWS (STAGE=dev, DRY=1: say what would be done, C='domainName=... hostedZoneId=...')
+	@scripts/deploy all $(C:%=-c %)
+deploy-infra: ## the stacks, with the package that is in dist/ (STAGE, DRY, C as above)
+	@scripts/deploy infra $(C:%=-c %)
+deploy-code: ## only the functions' code: migrations, then a canary of each (STAGE, DRY, C as above)
+	@scripts/deploy code $(C:%=-c %)
+destroy: ## take the stacks of STAGE down again (DRY=1 first)
+	@scripts/deploy destroy $(C:%=-c %)
 contract: ## generate what follows from api/openapi.yaml
 	@scripts/setup test && scripts/npm run contract
 check: ## format, linter, SQL, includes, types, stale generated files
@@ -58,5 +67,5 @@ db-reset: build ## empty the database (YES=1: without asking)
 clean: ## remove what was built; data/ stays
 	@rm -rf build/dev build/asan build/tsan build/fuzz build/release build/coverage build/tidy build/log
 
-.PHONY: help run test lambda-test bench scale dev build lambda coverage contract check format asan tsan fuzz turbo deb deb-test image-test release \
+.PHONY: help run test lambda-test bench scale dev build lambda deploy deploy-infra deploy-code destroy coverage contract check format asan tsan fuzz turbo deb deb-test image-test release \
 	db-migrate db-rollback db-seed db-reset clean

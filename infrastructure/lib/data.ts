@@ -119,6 +119,9 @@ function database(stack: Stack, settings: Settings, net: Network, key: kms.Key):
     (cluster.node.findChild("Secret") as secrets.Secret).applyRemovalPolicy(kept(settings));
     group.addIngressRule(net.appGroup, ec2.Port.tcp(POSTGRES_PORT), "migrations");
     rotation(stack, net, cluster, group);
+    if (!sizes.keepsData) {
+        Validations.of(cluster).acknowledge({ id: "AwsSolutions-RDS10", reason: "A stage for trying out, which is taken down with what is in it" });
+    }
     return cluster;
 }
 

@@ -33,7 +33,7 @@ export function environment(
             SOUK_MAIL_FROM: identity.mail?.from,
         }) as Record<string, string>),
         ...(compute === "lambda"
-            ? { SOUK_MIGRATE: "off", SOUK_TRACE: "xray", ...(more.queueUrl ? { SOUK_JOBS_QUEUE_URL: more.queueUrl } : {}) }
+            ? { SOUK_MIGRATE: "off", ...(more.queueUrl ? { SOUK_JOBS_QUEUE_URL: more.queueUrl } : {}) }
             : { SOUK_MIGRATE: "on" }),
     };
 }

@@ -8,3 +8,4 @@ import "./functions.ts";
 import "./gateway.ts";
 import "./fargate.ts";
 import "./monitoring.ts";
+import "./deploy.ts";

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { readApi } from "../lib/contract.ts";
+import { ROOT } from "../lib/settings.ts";
 import { all, make, only, stackOf, VARIANTS } from "./support.ts";
 
 const app = () => stackOf("lambda", "app");
@@ -22,6 +25,20 @@ test("one function for each group of the contract, and those for authorizer, job
 
 test("X-Forwarded-For counts for nothing on Lambda: no function is told of a proxy", () => {
     for (const { Environment } of souk()) assert.equal("SOUK_TRUSTED_PROXIES" in Environment.Variables, false);
+});
+
+test("every setting that a function is given is one of souk's, and none is a secret", () => {
+    const table = readFileSync(join(ROOT, "src/base/config.c"), "utf8");
+    for (const variant of ["lambda", "lambda-domain"]) {
+        for (const { Environment } of souk(stackOf(variant, "app"))) {
+            for (const [name, value] of Object.entries(Environment.Variables)) {
+                assert.ok(table.includes(`"${name}"`), `${name} is not in src/base/config.c`);
+                assert.ok(!JSON.stringify(value).includes("{{resolve:"), `${name} would show a secret to whoever sees the function`);
+                assert.ok(!["SOUK_SECRET", "REDIS_URL", "COGNITO_CLIENT_SECRET"].includes(name), name);
+            }
+            assert.ok(!/:[^/]*@/.test(JSON.stringify(Environment.Variables.DATABASE_URL)), "no password in DATABASE_URL");
+        }
+    }
 });
 
 test("the proxy stands between functions and database, its readers' endpoint for reads; migrations go past it", () => {
