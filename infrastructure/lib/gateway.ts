@@ -1,6 +1,6 @@
 // API Gateway in front of the functions: every operation of the contract is a method here, checked against the contract's models,
 // throttled, and (the catalogue) kept for five minutes. What the contract does not name goes to souk as well, which answers 404 or 405.
-import { Aws, CfnOutput, Duration, Fn, Size, Stack, Validations } from "aws-cdk-lib";
+import { Aws, CfnOutput, Duration, Fn, Stack, Validations } from "aws-cdk-lib";
 import * as apigateway from "aws-cdk-lib/aws-apigateway";
 import * as iam from "aws-cdk-lib/aws-iam";
 import type * as lambda from "aws-cdk-lib/aws-lambda";
@@ -107,9 +107,7 @@ function restApi(stack: Stack, settings: Settings, cached: Operation[]): apigate
         description: `souk ${settings.stage}, from api/openapi.yaml`,
         endpointTypes: [apigateway.EndpointType.REGIONAL],
         disableExecuteApiEndpoint: settings.domain !== undefined,
-        // Of photographs; what souk answers besides is text, compressed here.
-        binaryMediaTypes: ["image/*", "application/octet-stream"],
-        minCompressionSize: Size.kibibytes(1),
+        binaryMediaTypes: ["*/*"], // docs/lambda.md: souk's compressed replies and its pictures come as base64
         cloudWatchRole: true,
         deploy: true,
         deployOptions: {

@@ -161,6 +161,10 @@ test("what API Gateway says by itself is problem+json that parses", () => {
     }
 });
 
+test("whatever souk sends as base64 is decoded: compressed replies as well as pictures", () => {
+    assert.deepEqual(only(api(), "AWS::ApiGateway::RestApi").BinaryMediaTypes, ["*/*"]);
+});
+
 test("the firewall stands before the stage: known attacks, too many from one address", () => {
     const { Rules } = only(api(), "AWS::WAFv2::WebACL");
     const names: string[] = Rules.map(({ Name }: { Name: string }) => Name);
