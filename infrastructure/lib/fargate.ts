@@ -4,6 +4,7 @@ import { Aws, CfnOutput, Duration, RemovalPolicy, Stack, Validations } from "aws
 import * as apigatewayv2 from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpAlbIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import * as ec2 from "aws-cdk-lib/aws-ec2";
+import * as assets from "aws-cdk-lib/aws-ecr-assets";
 import * as ecs from "aws-cdk-lib/aws-ecs";
 import * as elb from "aws-cdk-lib/aws-elasticloadbalancingv2";
 import * as iam from "aws-cdk-lib/aws-iam";
@@ -59,7 +60,7 @@ function tasks(stack: Stack, settings: Settings, parts: Parts): ecs.FargateServi
     for (const statement of readSecrets(parts.data)) task.addToTaskRolePolicy(statement);
     if (parts.identity.mail) task.addToTaskRolePolicy(sendMail(parts.identity.mail));
     const container = task.addContainer("souk", {
-        image: settings.image === undefined ? ecs.ContainerImage.fromAsset(settings.imageFolder.path) : ecs.ContainerImage.fromRegistry(settings.image),
+        image: settings.image === undefined ? builtImage(settings) : ecs.ContainerImage.fromRegistry(settings.image),
         command: ["serve", "--listen", `0.0.0.0:${PORT}`],
         environment: {
             ...environment(settings, parts, "fargate"),
@@ -68,11 +69,11 @@ function tasks(stack: Stack, settings: Settings, parts: Parts): ecs.FargateServi
             SOUK_TRUSTED_PROXIES: parts.net.vpc.vpcCidrBlock,
         },
         healthCheck: {
-            command: ["CMD", "souk", "health"],
+            command: ["CMD", "souk", "health", "--live"],
             interval: Duration.seconds(10),
-            timeout: Duration.seconds(5),
+            timeout: Duration.seconds(6),
             retries: 3,
-            startPeriod: Duration.seconds(30),
+            startPeriod: Duration.seconds(60),
         },
         user: USER,
         readonlyRootFilesystem: true,
@@ -101,6 +102,13 @@ function tasks(stack: Stack, settings: Settings, parts: Parts): ecs.FargateServi
         vpcSubnets: PRIVATE,
         assignPublicIp: false,
         enableExecuteCommand: false,
+    });
+}
+
+function builtImage({ architecture, imageFolder }: Settings): ecs.ContainerImage {
+    return ecs.ContainerImage.fromAsset(imageFolder.path, {
+        platform: architecture === "arm64" ? assets.Platform.LINUX_ARM64 : assets.Platform.LINUX_AMD64,
+        exclude: ["infrastructure/cdk.out"], // or it would hold itself
     });
 }
 
@@ -171,7 +179,8 @@ function listen(
         protocol: elb.ApplicationProtocol.HTTP,
         targets: [service],
         deregistrationDelay: Duration.seconds(15),
-        healthCheck: { path: "/health/ready", interval: Duration.seconds(10), healthyThresholdCount: 2, unhealthyThresholdCount: 3 },
+        // Alive, not ready: ECS replaces a task that fails this, which mends no database.
+        healthCheck: { path: "/health/live", interval: Duration.seconds(10), healthyThresholdCount: 2, unhealthyThresholdCount: 3 },
     };
     if (own) {
         balancer

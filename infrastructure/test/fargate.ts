@@ -14,7 +14,7 @@ test("a task: not root, nothing to write but its data folder, asked for its heal
     const [container] = task.ContainerDefinitions;
     assert.equal(container.User, "10001");
     assert.equal(container.ReadonlyRootFilesystem, true);
-    assert.deepEqual(container.HealthCheck.Command, ["CMD", "souk", "health"]);
+    assert.deepEqual(container.HealthCheck.Command, ["CMD", "souk", "health", "--live"]);
     assert.deepEqual(task.RuntimePlatform, { CpuArchitecture: "ARM64", OperatingSystemFamily: "LINUX" });
     const names: string[] = container.Environment.map(({ Name }: { Name: string }) => Name);
     for (const name of ["SOUK_SECRETS_ARN", "DATABASE_SECRET_ARN", "DATABASE_URL", "SOUK_METRICS"]) assert.ok(names.includes(name), name);
