@@ -33,6 +33,8 @@ enum config_kind {
     CONFIG_PROVIDER,     /* enum auth_provider; its names, as of the next, are CHOICES */
     CONFIG_METRICS,      /* enum metrics_form */
     CONFIG_MAIL,         /* enum mail_driver */
+    CONFIG_TRACE,        /* enum trace_form */
+    CONFIG_SHARE,        /* int64_t: 0 to 1 with at most six decimals, in millionths */
     CONFIG_ORIGINS,      /* slice: origins with commas between them, or empty */
     CONFIG_INT,          /* int64_t, min..max */
     CONFIG_SWITCH,       /* bool: on | off */
@@ -50,6 +52,7 @@ struct config_setting {
     const char *help;
 };
 
+#define SHARE_DIGITS 6
 #define CHOICES_MAX 4
 
 /* What stands for 0, 1, ... of an enum. */
@@ -57,6 +60,7 @@ static const char *const CHOICES[][CHOICES_MAX + 1] = {
     [CONFIG_PROVIDER] = {[AUTH_LOCAL] = "local", [AUTH_COGNITO] = "cognito", [AUTH_OIDC] = "oidc"},
     [CONFIG_MAIL] = {[MAIL_DRIVER_FILE] = "file", [MAIL_DRIVER_SMTP] = "smtp", [MAIL_DRIVER_SES] = "ses"},
     [CONFIG_METRICS] = {[METRICS_PROMETHEUS] = "prometheus", [METRICS_EMF] = "emf"},
+    [CONFIG_TRACE] = {[TRACE_OFF] = "off", [TRACE_OTLP] = "otlp", [TRACE_XRAY] = "xray"},
 };
 
 #define MEMBER(name) offsetof(struct config, name)
@@ -127,6 +131,14 @@ static const struct config_setting SETTINGS[] = {
      "off, error, warn, request, info or debug; each shows the ones before it as well"},
     {MEMBER(metrics), CONFIG_METRICS, "SOUK_METRICS", NULL, "prometheus", 0, 0,
      "prometheus: GET /metrics; emf: also lines for CloudWatch on standard output"},
+    {MEMBER(trace), CONFIG_TRACE, "SOUK_TRACE", NULL, "off", 0, 0,
+     "where traces of requests go: off, otlp (an OpenTelemetry collector), xray (the daemon of AWS X-Ray)"},
+    {MEMBER(trace_sample_ppm), CONFIG_SHARE, "SOUK_TRACE_SAMPLE", NULL, "0.1", 0, 0,
+     "the share of requests that are traced, 0 to 1, of those whose caller does not say"},
+    {MEMBER(otlp_endpoint), CONFIG_CALLED_URL, "OTEL_EXPORTER_OTLP_ENDPOINT", NULL, "http://127.0.0.1:4318", 0, 0,
+     "the collector, called at /v1/traces below it: https, or http to this machine"},
+    {MEMBER(xray_address), CONFIG_TEXT, "AWS_XRAY_DAEMON_ADDRESS", NULL, "127.0.0.1:2000", 0, 0,
+     "address and UDP port of the daemon of AWS X-Ray; Lambda sets it"},
     {MEMBER(service_name), CONFIG_NAME, "OTEL_SERVICE_NAME", NULL, "souk", 0, 0,
      "what metrics in CloudWatch and traces call this program"},
     {MEMBER(stage), CONFIG_NAME, "SOUK_STAGE", NULL, "production", 0, 0,
@@ -471,6 +483,23 @@ static const char *apply_int(const struct config_setting *setting, struct arena 
     return NULL;
 }
 
+/* 0, 1, 0.05: digits only, as SHARE_DIGITS counts them. */
+static const char *apply_share(int64_t *member, struct slice value)
+{
+    struct slice whole, rest = value;
+    long long ones, part = 0;
+    (void)slice_split(&rest, '.', &whole);
+    bool is_good = whole.len > 0 && whole.ptr[0] != '-' && slice_to_int64(whole, &ones) &&
+                   (slice_is_absent(rest) || (rest.len > 0 && rest.len <= SHARE_DIGITS && rest.ptr[0] != '-' &&
+                                              slice_to_int64(rest, &part)));
+    for (size_t i = slice_is_absent(rest) ? SHARE_DIGITS : rest.len; i < SHARE_DIGITS; i++)
+        part *= 10;
+    if (!is_good || ones > 1 || (ones == 1 && part > 0))
+        return "must be a number from 0 to 1 with at most " TEXT_OF(SHARE_DIGITS) " decimals";
+    *member = ones * 1000000 + part;
+    return NULL;
+}
+
 static const char *apply_switch(bool *member, struct slice value)
 {
     if (!slice_is(value, "on") && !slice_is(value, "off"))
@@ -502,9 +531,12 @@ static const char *apply(const struct config_setting *setting, struct arena *are
     case CONFIG_PROVIDER:
     case CONFIG_METRICS:
     case CONFIG_MAIL:
+    case CONFIG_TRACE:
         return apply_choice(setting, arena, member, value);
     case CONFIG_INT:
         return apply_int(setting, arena, member, value);
+    case CONFIG_SHARE:
+        return apply_share(member, value);
     case CONFIG_SWITCH:
         return apply_switch(member, value);
     case CONFIG_LOG_LEVEL:
@@ -995,6 +1027,7 @@ static void print_urls(struct slice list, struct buf *out)
 static void print_value(const struct config_setting *setting, const struct config *config, struct buf *out)
 {
     unsigned choice;
+    int64_t ppm;
     const void *member = const_member_of(config, setting);
     switch (setting->kind) {
     case CONFIG_PATH:
@@ -1022,8 +1055,13 @@ static void print_value(const struct config_setting *setting, const struct confi
     case CONFIG_PROVIDER:
     case CONFIG_METRICS:
     case CONFIG_MAIL:
+    case CONFIG_TRACE:
         memcpy(&choice, member, sizeof(choice));
         buf_append(out, slice_from(CHOICES[setting->kind][choice]));
+        return;
+    case CONFIG_SHARE:
+        memcpy(&ppm, member, sizeof(ppm));
+        buf_format(out, "%lld.%06lld", (long long)(ppm / 1000000), (long long)(ppm % 1000000));
         return;
     case CONFIG_INT:
         buf_append_int(out, *(const int64_t *)member);

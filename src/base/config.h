@@ -13,6 +13,9 @@
 /* How metrics leave: asked for by GET /metrics, or written to standard output as well (metrics_emf.h). */
 enum metrics_form { METRICS_PROMETHEUS, METRICS_EMF };
 
+/* Where the traces of requests go: nowhere, to an OpenTelemetry collector, to the daemon of AWS X-Ray. */
+enum trace_form { TRACE_OFF, TRACE_OTLP, TRACE_XRAY };
+
 /* Who keeps the accounts and issues the access tokens. */
 enum auth_provider { AUTH_LOCAL, AUTH_COGNITO, AUTH_OIDC };
 
@@ -75,6 +78,10 @@ struct config {
     struct slice trusted_proxies;     /* SOUK_TRUSTED_PROXIES: see network_next; empty: none */
     enum log_level log_level;         /* SOUK_LOG */
     enum metrics_form metrics;        /* SOUK_METRICS: prometheus | emf */
+    enum trace_form trace;            /* SOUK_TRACE: off | otlp | xray */
+    int64_t trace_sample_ppm;         /* SOUK_TRACE_SAMPLE: 0.1, here in millionths */
+    struct slice otlp_endpoint;       /* OTEL_EXPORTER_OTLP_ENDPOINT: http://127.0.0.1:4318 */
+    struct slice xray_address;        /* AWS_XRAY_DAEMON_ADDRESS: 127.0.0.1:2000 */
     struct slice service_name;        /* OTEL_SERVICE_NAME: souk */
     struct slice stage;               /* SOUK_STAGE: production */
     bool migrate_at_start;            /* SOUK_MIGRATE: on | off */

@@ -53,6 +53,15 @@
 #define METRICS_DIMENSION_BYTES_MAX 100 /* of a service's, stage's or label's name */
 #define METRICS_INTERVAL_S 60           /* `serve` writes them so often (SOUK_METRICS=emf) */
 
+/* traces */
+#define TRACE_SPANS_MAX 64                      /* of one request, beside itself */
+#define TRACESTATE_BYTES_MAX 512                /* longer ones are not passed on */
+#define TRACE_QUEUE_BYTES_MAX ((size_t)4 << 20) /* of spans that wait for the collector; more are dropped */
+#define TRACE_POST_BYTES_MAX ((size_t)1 << 20)  /* of one call to it, about */
+#define TRACE_INTERVAL_MS 1000
+#define TRACE_TIMEOUT_MS 5000
+#define TRACE_DATAGRAM_BYTES_MAX 65000 /* for X-Ray's daemon */
+
 /* keys of programs */
 #define PLANS_MAX 100
 #define API_KEYS_MAX 1000      /* that are not revoked */

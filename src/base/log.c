@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -146,6 +147,9 @@ void log_begin(struct log_line *line, enum log_level level, const char *message)
     line_put(line, slice_from(LEVEL_NAMES[level]));
     line_put(line, SLICE("\",\"message\":"));
     line_put_quoted(line, slice_from(message));
+    const struct trace *trace = trace_current();
+    if (trace != NULL)
+        log_string(line, "trace", slice_from(trace->text));
 }
 
 void log_string(struct log_line *line, const char *key, struct slice value)

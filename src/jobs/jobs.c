@@ -70,16 +70,16 @@ static const char FAILURES[] = "souk_jobs_failures_total";
 static const char FAILURES_HELP[] = "Steps of background jobs that failed";
 static const char DURATION[] = "souk_jobs_duration_seconds";
 static const char DURATION_HELP[] = "Duration of a step of a background job";
-METRIC_FAMILY(runs_of_job, RUNS, RUNS_HELP, "job=\"\"", METRIC_COUNTER);
-METRIC_FAMILY(failures_of_job, FAILURES, FAILURES_HELP, "job=\"\"", METRIC_COUNTER);
-HISTOGRAM_FAMILY(duration_of_job, DURATION, DURATION_HELP, "job");
+METRIC_FAMILY(runs_of_job, RUNS, RUNS_HELP, "task=\"\"", METRIC_COUNTER);
+METRIC_FAMILY(failures_of_job, FAILURES, FAILURES_HELP, "task=\"\"", METRIC_COUNTER);
+HISTOGRAM_FAMILY(duration_of_job, DURATION, DURATION_HELP, "task");
 
 #define JOB(name, function, on_slow_beat)                                                                    \
     {                                                                                                        \
         .run = (function), .is_slow = (on_slow_beat),                                                        \
-        .runs = METRIC(RUNS, RUNS_HELP, "job=\"" name "\"", METRIC_COUNTER),                                 \
-        .failures = METRIC(FAILURES, FAILURES_HELP, "job=\"" name "\"", METRIC_COUNTER),                     \
-        .duration = HISTOGRAM(DURATION, DURATION_HELP, "job", name)                                          \
+        .runs = METRIC(RUNS, RUNS_HELP, "task=\"" name "\"", METRIC_COUNTER),                                 \
+        .failures = METRIC(FAILURES, FAILURES_HELP, "task=\"" name "\"", METRIC_COUNTER),                     \
+        .duration = HISTOGRAM(DURATION, DURATION_HELP, "task", name)                                          \
     }
 
 static struct job JOBS[] = {
