@@ -490,8 +490,8 @@ static const char *apply_share(int64_t *member, struct slice value)
     long long ones, part = 0;
     (void)slice_split(&rest, '.', &whole);
     bool is_good = whole.len > 0 && whole.ptr[0] != '-' && slice_to_int64(whole, &ones) &&
-                   (slice_is_absent(rest) || (rest.len > 0 && rest.len <= SHARE_DIGITS && rest.ptr[0] != '-' &&
-                                              slice_to_int64(rest, &part)));
+                   (slice_is_absent(rest) || (rest.len > 0 && rest.len <= SHARE_DIGITS &&
+                                              rest.ptr[0] != '-' && slice_to_int64(rest, &part)));
     for (size_t i = slice_is_absent(rest) ? SHARE_DIGITS : rest.len; i < SHARE_DIGITS; i++)
         part *= 10;
     if (!is_good || ones > 1 || (ones == 1 && part > 0))

@@ -30,7 +30,8 @@ struct log_line {
     char text[LOG_LINE_MAX];
 };
 
-/* Starts a line, which names the trace that the thread works on (base/trace.h); when the level is not shown, this and all that follows costs nothing. Keys are literals. */
+/* Starts a line, which names the trace that the thread works on (base/trace.h); when the level is not shown,
+ * this and all that follows costs nothing. Keys are literals. */
 void log_begin(struct log_line *line, enum log_level level, const char *message);
 void log_string(struct log_line *line, const char *key, struct slice value);
 void log_int(struct log_line *line, const char *key, int64_t value);

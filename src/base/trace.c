@@ -134,12 +134,13 @@ void trace_begin(struct trace *trace, struct arena *arena, const struct trace_he
                  struct uuid request_id)
 {
     bool is_decided = false;
-    if (!slice_is_absent(headers->traceparent) && traceparent_parse(headers->traceparent, trace)) {
+    if (!slice_is_absent(headers->amazon) && amazon_trace_parse(headers->amazon, trace, &is_decided)) {
+        trace->state = SLICE_ABSENT;
+    } else if (!slice_is_absent(headers->traceparent) && traceparent_parse(headers->traceparent, trace)) {
         is_decided = true;
-        if (headers->tracestate.len <= TRACESTATE_BYTES_MAX)
+        if (headers->tracestate.len > 0 && headers->tracestate.len <= TRACESTATE_BYTES_MAX)
             trace->state = headers->tracestate;
-    } else if (slice_is_absent(headers->amazon) ||
-               !amazon_trace_parse(headers->amazon, trace, &is_decided)) {
+    } else {
         memcpy(trace->id, request_id.bytes, TRACE_ID_LEN);
         if (uuid_is_nil(request_id))
             random_fill(trace->id, TRACE_ID_LEN);

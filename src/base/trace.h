@@ -1,13 +1,13 @@
 /* Traces: which request of a customer what happens belongs to, and what took how long in it.
  *
  * Every request has a trace, known by 16 bytes: those of the W3C traceparent that came with it
- * (https://www.w3.org/TR/trace-context/), else the request's own id. The log has it in each line that is written
- * while the request is worked on ("trace"), and outgoing calls pass it on. Only a request that is sampled has
- * spans: itself, and each statement and outgoing call in it; they are handed to a sink (net/trace_export.h) when
- * it ends. A span names what was done, never with which values.
+ * (https://www.w3.org/TR/trace-context/), else the request's own id. The log has it in each line that is
+ * written while the request is worked on ("trace"), and outgoing calls pass it on. Only a request that is
+ * sampled has spans: itself, and each statement and outgoing call in it; they are handed to a sink
+ * (net/trace_export.h) when it ends. A span names what was done, never with which values.
  *
- * The trace that is worked on is the thread's own: trace_enter. Off, and where a request is not sampled, a span
- * costs one look at it. */
+ * The trace that is worked on is the thread's own: trace_enter. Off, and where a request is not sampled, a
+ * span costs one look at it. */
 #pragma once
 
 #include "base/arena.h"
@@ -44,8 +44,8 @@ struct trace {
     unsigned spans_left_out; /* past TRACE_SPANS_MAX */
 };
 
-/* What came with the request; absent where nothing did. `amazon` is X-Amzn-Trace-Id, which counts where there
- * is no good traceparent. */
+/* What came with the request; absent where nothing did. `amazon` is X-Amzn-Trace-Id; a good one
+ * counts before the others. */
 struct trace_headers {
     struct slice traceparent, tracestate, amazon;
 };
@@ -53,6 +53,7 @@ struct trace_headers {
 /* A request that has ended. */
 struct trace_report {
     const struct trace *trace;
+    struct arena *arena;   /* of the request, with room */
     const char *method;    /* GET */
     const char *route;     /* the template, or NULL */
     const char *operation; /* or NULL */
@@ -62,8 +63,8 @@ struct trace_report {
 };
 
 /* From now on requests are sampled and told to `sink`: those whose caller says so, and of those without a
- * caller's word so many of a million. The sink is called by the thread that ends the request and must not wait.
- * Before any thread starts; NULL: off. */
+ * caller's word so many of a million. The sink is called by the thread that ends the request and must not
+ * wait. Before any thread starts; NULL: off. */
 void trace_start(void (*sink)(const struct trace_report *report), int64_t sample_ppm);
 bool trace_is_on(void);
 
@@ -84,8 +85,8 @@ void span_end(struct span *span, bool failed);
 
 /* Strictly as the recommendation says; of versions after 00 what 00 has. False leaves the trace alone. */
 bool traceparent_parse(struct slice text, struct trace *trace);
-/* Root=1-8 digits-24 digits;Parent=16 digits;Sampled=0|1, in any order; more is let pass. *is_decided: it says
- * whether to sample. */
+/* Root=1-8 digits-24 digits;Parent=16 digits;Sampled=0|1, in any order; more is let pass. *is_decided: it
+ * says whether to sample. */
 bool amazon_trace_parse(struct slice text, struct trace *trace, bool *is_decided);
 /* What outgoing calls are told: `span` (NULL: the request) is their parent. False when there is no parent to
  * name: nothing is sampled and nobody called us with one. */

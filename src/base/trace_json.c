@@ -10,8 +10,11 @@
 enum { KIND_INTERNAL = 1, KIND_SERVER = 2, KIND_CLIENT = 3 };
 enum { STATUS_ERROR = 2 };
 
-static const char *const SYSTEMS[] = {
-    [SPAN_SQLITE] = "sqlite", [SPAN_POSTGRES] = "postgresql", [SPAN_REDIS] = "redis", [SPAN_HTTP] = NULL, [SPAN_OWN] = NULL};
+static const char *const SYSTEMS[] = {[SPAN_SQLITE] = "sqlite",
+                                      [SPAN_POSTGRES] = "postgresql",
+                                      [SPAN_REDIS] = "redis",
+                                      [SPAN_HTTP] = NULL,
+                                      [SPAN_OWN] = NULL};
 
 static int64_t wall_us(const struct trace_report *report, int64_t monotonic_us)
 {
@@ -192,7 +195,8 @@ void trace_wrap_otlp(const struct trace_source *source, struct slice spans, stru
 static void field_seconds(struct json_writer *json, const char *key, int64_t us)
 {
     char text[32];
-    int len = snprintf(text, sizeof(text), "%lld.%06lld", (long long)(us / 1000000), (long long)(us % 1000000));
+    int len =
+        snprintf(text, sizeof(text), "%lld.%06lld", (long long)(us / 1000000), (long long)(us % 1000000));
     json_field_raw(json, key, (struct slice){text, (size_t)len});
 }
 

@@ -1,7 +1,7 @@
 /* A request that has ended, as collectors read it: the spans of OTLP's JSON (OpenTelemetry protocol 1.x,
- * https://opentelemetry.io/docs/specs/otlp/, attributes by its semantic conventions), and the segment document
- * of AWS X-Ray (https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html). Neither holds a
- * path, a query, a value or a name of a person. */
+ * https://opentelemetry.io/docs/specs/otlp/, attributes by its semantic conventions), and the segment
+ * document of AWS X-Ray (https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html).
+ * Neither holds a path, a query, a value or a name of a person. */
 #pragma once
 
 #include "base/buf.h"

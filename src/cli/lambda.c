@@ -94,9 +94,9 @@ static bool open_context(struct function *function, struct slice *complaint)
     context->reopen = reopen;
     context->opener = function;
     context->handler = choose_handler(function->args, complaint);
-    if (context->handler == NULL || !cli_config_try(function->args, &context->config, complaint))
+    if (context->handler == NULL || !cli_config_try(function->args, &context->config, complaint) ||
+        !cli_observe_start(&context->config, TRACE_BY_FLUSH, context->arena, complaint))
         return false;
-    cli_observe_start(&context->config);
     enum lambda_needs needs = context->handler->needs;
     if (needs >= LAMBDA_NEEDS_STORE &&
         !cli_services_begin(function->args, &context->config, &context->services, complaint))
@@ -117,6 +117,7 @@ static void close_context(struct function *function)
     if (context->db != NULL)
         store_disconnect(context->db);
     cli_services_close(&context->services);
+    cli_observe_stop(function->args->arena);
 }
 
 /* ---- the process ---- */

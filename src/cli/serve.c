@@ -7,7 +7,6 @@
 
 #include "api/operations.h"
 #include "auth/key_usage.h"
-#include "base/metrics_emf.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
 #include "jobs/mail.h"
@@ -112,7 +111,7 @@ static bool stop(struct running *running)
     if (running->gateway != NULL)
         gateway_free(running->gateway);
     key_usage_stop(running->services.key_usage);
-    metrics_emf_write(running->args->arena);
+    cli_observe_stop(running->args->arena);
     cli_services_close(&running->services);
     return true;
 }

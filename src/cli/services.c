@@ -76,10 +76,18 @@ static void tell_reason(struct slice reason)
     log_message(LOG_ERROR, "waiting for the database: %s", told);
 }
 
-void cli_observe_start(const struct config *config)
+bool cli_observe_start(const struct config *config, enum trace_sending sending, struct arena *arena,
+                       struct slice *complaint)
 {
     if (config->metrics == METRICS_EMF)
         metrics_emf_start(config->service_name, config->stage);
+    return trace_exporter_start(config, sending, arena, complaint);
+}
+
+void cli_observe_stop(struct arena *arena)
+{
+    trace_exporter_stop();
+    metrics_emf_write(arena);
 }
 
 bool cli_services_begin(const struct args *args, struct config *config, struct services *services,
@@ -109,8 +117,8 @@ bool cli_services_try(const struct args *args, struct services *services, struct
 bool cli_services_open(const struct args *args, struct config *config, struct services *services)
 {
     struct slice complaint;
-    cli_observe_start(config);
-    bool is_good = cli_services_begin(args, config, services, &complaint) &&
+    bool is_good = cli_observe_start(config, TRACE_BY_THREAD, args->arena, &complaint) &&
+                   cli_services_begin(args, config, services, &complaint) &&
                    cli_services_try(args, services, &complaint);
     if (!is_good)
         cli_fail(args, EXIT_FAILED, complaint);

@@ -3,6 +3,7 @@
 
 #include "cli/args.h"
 #include "http/services.h"
+#include "net/trace_export.h"
 
 #include <signal.h>
 
@@ -34,8 +35,11 @@ enum cli_wait { CLI_OPEN, CLI_ENDED, CLI_REFUSED };
  * is for what waiting does not mend, said on standard error. CLI_ENDED: one of `ends` came. The log says what
  * it waits for. */
 enum cli_wait cli_services_wait(const struct args *args, struct services *services, const sigset_t *ends);
-/* Metrics as SOUK_METRICS says, from now on. Before any thread starts. */
-void cli_observe_start(const struct config *config);
+/* Metrics as SOUK_METRICS says, traces as SOUK_TRACE says, from now on. Before any thread starts. */
+bool cli_observe_start(const struct config *config, enum trace_sending sending, struct arena *arena,
+                       struct slice *complaint);
+/* The last ones leave. */
+void cli_observe_stop(struct arena *arena);
 /* Returns when one of `ends` came; meanwhile writes metrics, as SOUK_METRICS says. */
 void cli_run_until(const struct args *args, const sigset_t *ends);
 /* Makes the cache, with so many bytes of memory, and lets it tell the other servers of the shop, and hear of

@@ -1,6 +1,5 @@
 /* souk work: the background jobs without a server, for a machine of their own or beside `souk serve
  * --no-jobs`. */
-#include "base/metrics_emf.h"
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "cli/services.h"
@@ -40,7 +39,7 @@ static int run_work(const struct args *args)
         pthread_sigmask(SIG_UNBLOCK, &ends, NULL);
         jobs_stop(jobs);
     }
-    metrics_emf_write(args->arena);
+    cli_observe_stop(args->arena);
     cli_services_close(&services);
     return jobs != NULL || wait == CLI_ENDED ? EXIT_OK : EXIT_FAILED;
 }

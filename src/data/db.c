@@ -59,6 +59,37 @@ static struct db_call call_with(const struct db *db, const struct db_statement *
     return call;
 }
 
+/* ---- spans of traces: which kind of statement took how long, never with which values ---- */
+
+static const char *const KINDS[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"};
+
+static struct span *begin_span(const struct db *db, const char *sql)
+{
+    const char *kind = "OTHER";
+    if (trace_current() == NULL)
+        return NULL;
+    for (size_t i = 0; i < COUNT_OF(KINDS); i++) {
+        if (strncmp(sql, KINDS[i], strlen(KINDS[i])) == 0)
+            kind = KINDS[i];
+    }
+    return span_begin(kind, db->driver->engine == DB_POSTGRES ? SPAN_POSTGRES : SPAN_SQLITE);
+}
+
+/* It lasts until the rows have been read. */
+static struct db_rows *query(struct db *db, const struct db_call *call)
+{
+    struct span *span = begin_span(db, call->sql);
+    struct db_rows *rows = db->driver->query(db, call);
+    rows->span = span;
+    return rows;
+}
+
+static void end_rows_span(struct db_rows *rows, bool failed)
+{
+    span_end(rows->span, failed);
+    rows->span = NULL;
+}
+
 enum db_result db_prepare(struct db *db, const struct db_statement *statement)
 {
     if (text_of(db, statement) == NULL)
@@ -70,7 +101,7 @@ enum db_result db_prepare(struct db *db, const struct db_statement *statement)
 struct db_rows *db_query(struct db *db, const struct db_statement *statement, struct db_args args)
 {
     struct db_call call = call_with(db, statement, args);
-    return db->driver->query(db, &call);
+    return query(db, &call);
 }
 
 void db_expect(struct db *db, const struct db_statement *statement, struct db_args args)
@@ -95,18 +126,26 @@ void db_expect_end(struct db *db)
 
 enum db_result db_next(struct db_rows *rows)
 {
-    return rows->db->driver->next(rows);
+    struct span *span = rows->span;
+    enum db_result result = rows->db->driver->next(rows); /* unless there is a row, it closes them */
+    if (result != DB_ROW)
+        span_end(span, result == DB_ERROR);
+    return result;
 }
 
 void db_close(struct db_rows *rows)
 {
+    end_rows_span(rows, false);
     rows->db->driver->close_rows(rows);
 }
 
 enum db_result db_run(struct db *db, const struct db_statement *statement, struct db_args args)
 {
     struct db_call call = call_with(db, statement, args);
-    return db->driver->run(db, &call);
+    struct span *span = begin_span(db, call.sql);
+    enum db_result result = db->driver->run(db, &call);
+    span_end(span, result == DB_ERROR);
+    return result;
 }
 
 enum db_result db_change(struct db *db, const struct db_statement *statement, struct db_args args)
@@ -249,14 +288,17 @@ struct db_rows *db_query_built(struct db *db, const struct db_built *built)
         .column_count = (int)db_types_count(built->columns),
         .values = built->values,
     };
-    return db->driver->query(db, &call);
+    return query(db, &call);
 }
 
 /* ---- transactions ---- */
 
 enum db_result db_transaction(struct db *db, db_closure closure, void *arg)
 {
-    return db->driver->transaction(db, closure, arg);
+    struct span *span = span_begin("transaction", SPAN_OWN);
+    enum db_result result = db->driver->transaction(db, closure, arg);
+    span_end(span, result == DB_ERROR);
+    return result;
 }
 
 enum db_result db_transaction_batched(struct db *db, const struct db_batch *batch,
@@ -266,7 +308,10 @@ enum db_result db_transaction_batched(struct db *db, const struct db_batch *batc
         return batch->alone(db, arg);
     if (db->driver->transaction_batched == NULL)
         return db_transaction(db, batch->alone, arg);
-    return db->driver->transaction_batched(db, batch, keys, arg);
+    struct span *span = span_begin("transaction", SPAN_OWN);
+    enum db_result result = db->driver->transaction_batched(db, batch, keys, arg);
+    span_end(span, result == DB_ERROR);
+    return result;
 }
 
 void db_read_begin(struct db *db)

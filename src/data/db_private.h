@@ -2,6 +2,7 @@
  * arguments and dispatches; nothing above db.h includes this. */
 #pragma once
 
+#include "base/trace.h"
 #include "data/db.h"
 
 /* A driver's own structs begin with these. */
@@ -19,7 +20,8 @@ struct db_rows {
     struct db *db;
     const enum db_type *columns;
     int column_count;
-    bool has_row; /* the last db_next said DB_ROW */
+    bool has_row;      /* the last db_next said DB_ROW */
+    struct span *span; /* of a trace; NULL: none, or ended. db.c's */
 };
 
 /* One run of a statement, checked against its declaration. */

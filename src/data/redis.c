@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/trace.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -394,12 +395,14 @@ bool redis_pipeline(struct redis *redis, struct arena *arena, const struct redis
         pipeline->items[i].slot =
             has_slot ? redis_slot(redis->settings.prefix, command->words[command->key]) : REDIS_SLOTS;
     }
+    struct span *span = span_begin("pipeline", SPAN_REDIS);
     run(pipeline);
     if (pipeline->was_refused || pipeline->was_served)
         note_refusal(redis, pipeline->was_refused);
     size_t answered = 0;
     for (size_t i = 0; i < count; i++)
         answered += replies[i].kind != REDIS_UNANSWERED;
+    span_end(span, answered < count);
     metric_add(&COMMANDS, (int64_t)answered);
     metric_add(&UNANSWERED, (int64_t)(count - answered));
     histogram_observe_us(&LATENCY, clock_monotonic_us() - began_us);

@@ -53,6 +53,10 @@ static const struct known_header {
     [HEADER_ORIGIN] = {{"origin", 6}, false},
     [HEADER_USER_AGENT] = {{"user-agent", 10}, false},
     [HEADER_FORWARDED] = {{"forwarded", 9}, true},
+    /* Several of these are one that is not valid, and that is no reason to refuse the request. */
+    [HEADER_TRACEPARENT] = {{"traceparent", 11}, true},
+    [HEADER_TRACESTATE] = {{"tracestate", 10}, true},
+    [HEADER_X_AMZN_TRACE_ID] = {{"x-amzn-trace-id", 15}, true},
     [HEADER_X_API_KEY] = {{"x-api-key", 9}, false},
     [HEADER_X_FORWARDED_FOR] = {{"x-forwarded-for", 15}, true},
     [HEADER_X_REQUEST_ID] = {{"x-request-id", 12}, false},
@@ -94,6 +98,18 @@ static void take_request_id(struct exchange *x)
     uuid_format(x->request.id, text);
     text[UUID_TEXT_LEN] = '\0';
     x->request_id = (struct slice){text, UUID_TEXT_LEN};
+}
+
+/* Without a caller's word the trace has the request's id. Amazon's header stands in most requests that come
+ * by its fronts, and says that nothing is sampled: it counts where X-Ray is asked for. */
+static void begin_trace(struct exchange *x)
+{
+    struct trace_headers headers = {.traceparent = x->headers[HEADER_TRACEPARENT],
+                                    .tracestate = x->headers[HEADER_TRACESTATE]};
+    if (x->gateway->services->config->trace == TRACE_XRAY)
+        headers.amazon =
+            slice_is_absent(x->amazon_trace) ? x->headers[HEADER_X_AMZN_TRACE_ID] : x->amazon_trace;
+    trace_begin(&x->trace, x->arena, &headers, x->request.id);
 }
 
 static const char *const METHOD_NAMES[] = {
@@ -183,6 +199,7 @@ void gateway_open(struct gateway *gateway, struct exchange *x)
     request->now_ms = clock_now_ms();
     take_address(gateway, x);
     take_request_id(x);
+    begin_trace(x);
     x->arena_mark = x->arena->used;
     response_init(&x->response, x->arena, true);
     x->status = find_route(gateway, x);
@@ -571,7 +588,7 @@ static enum http_status check_head(struct gateway *gateway, struct exchange *x)
 
 /* ... and from the one on that does when credentials were sent: what they are good for now stands in the
  * database. */
-enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *x)
+static enum http_status check_caller(struct gateway *gateway, struct exchange *x)
 {
     enum http_status status;
     /* clang-format off */
@@ -588,6 +605,14 @@ enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *
         return status;
     /* clang-format on */
     return GO_ON;
+}
+
+enum http_status gateway_check_caller(struct gateway *gateway, struct exchange *x)
+{
+    struct trace *before = trace_enter(&x->trace);
+    enum http_status status = check_caller(gateway, x);
+    (void)trace_enter(before);
+    return status;
 }
 
 static void take_bearer(struct exchange *x)

@@ -14,6 +14,7 @@
 
 #include "auth/api_key.h"
 #include "auth/session.h"
+#include "base/trace.h"
 #include "http/coding.h"
 #include "http/response.h"
 #include "http/router.h"
@@ -41,6 +42,9 @@ enum request_header {
     HEADER_ORIGIN,
     HEADER_USER_AGENT,
     HEADER_FORWARDED,
+    HEADER_TRACEPARENT,
+    HEADER_TRACESTATE,
+    HEADER_X_AMZN_TRACE_ID,
     HEADER_X_API_KEY,
     HEADER_X_FORWARDED_FOR,
     HEADER_X_REQUEST_ID,
@@ -120,6 +124,8 @@ struct exchange {
     struct raw_parameter *parameters; /* of the query */
     size_t parameter_count;
     struct slice request_id;
+    struct slice amazon_trace; /* of a transport, in place of X-Amzn-Trace-Id; absent: that counts */
+    struct trace trace;
     int64_t started_us;
     enum execution execution;
     enum cache_state cache_state;

@@ -214,7 +214,7 @@ static void run_read_on(struct exchange *x, struct db *db)
     db_read_end(db);
 }
 
-static void run_read(struct exchange *x)
+static void run_read_traced(struct exchange *x)
 {
     if (x->request.operation->needs_no_database) {
         run_handler(x, NULL);
@@ -229,6 +229,13 @@ static void run_read(struct exchange *x)
         response_init(&x->response, x->arena, x->request.operation->is_bare);
         run_read_on(x, primary);
     }
+}
+
+static void run_read(struct exchange *x)
+{
+    struct trace *before = trace_enter(&x->trace);
+    run_read_traced(x);
+    (void)trace_enter(before);
 }
 
 static enum db_result store_record_closure(struct db *db, void *arg)
@@ -250,9 +257,8 @@ static void run_orchestrated(struct exchange *x, struct db *db)
 
 /* The whole handler in one transaction, together with its idempotency record. May run again: everything
  * starts afresh. */
-static enum db_result run_transaction(struct db *db, void *arg)
+static enum db_result run_transaction_traced(struct db *db, struct exchange *x)
 {
-    struct exchange *x = arg;
     response_init(&x->response, x->arena, x->request.operation->is_bare);
     x->is_replay = false;
     if (answer_from_record(x, db))
@@ -263,6 +269,15 @@ static enum db_result run_transaction(struct db *db, void *arg)
     if (x->status >= 400)
         return x->response.database_failed ? DB_ERROR : DB_CONFLICT; /* either rolls back */
     return keeps_record(x) ? store_record(x, db) : DB_DONE;
+}
+
+static enum db_result run_transaction(struct db *db, void *arg)
+{
+    struct exchange *x = arg;
+    struct trace *before = trace_enter(&x->trace); /* on the write lane there is none yet */
+    enum db_result result = run_transaction_traced(db, x);
+    (void)trace_enter(before);
+    return result;
 }
 
 /* ---- handing over ---- */
@@ -301,8 +316,7 @@ static bool is_too_late(struct exchange *x)
     return true;
 }
 
-/* On a thread of a pool. */
-static void run(struct exchange *x)
+static void run_traced(struct exchange *x)
 {
     if (x->execution == EXECUTION_INLINE || x->execution == EXECUTION_WORKER) {
         if (!gateway_take_shared(x))
@@ -316,6 +330,14 @@ static void run(struct exchange *x)
         after_transaction(x, db_transaction(db, run_transaction, x));
     else
         run_orchestrated(x, db);
+}
+
+/* On a thread of a pool. */
+static void run(struct exchange *x)
+{
+    struct trace *before = trace_enter(&x->trace);
+    run_traced(x);
+    (void)trace_enter(before);
 }
 
 static void worker_run(struct worker_job *job)

@@ -379,6 +379,24 @@ static void count_metrics(const struct exchange *x, int64_t duration_us)
                    1);
 }
 
+static void report_trace(const struct exchange *x)
+{
+    const struct operation *operation = x->request.operation;
+    if (!x->trace.is_sampled)
+        return;
+    int64_t now_us = clock_monotonic_us();
+    trace_end(&(struct trace_report){.trace = &x->trace,
+                                     .arena = x->arena,
+                                     .method = method_name(x->method),
+                                     .route = operation != NULL ? operation->path : NULL,
+                                     .operation = operation != NULL ? operation->name : NULL,
+                                     .status = (int)x->reply.status,
+                                     .began_us = x->started_us,
+                                     .ended_us = now_us,
+                                     .now_ms = clock_now_ms(),
+                                     .now_us = now_us});
+}
+
 /* ---- all of it ---- */
 
 /* 304 in place of what the client has, in whatever coding it has it. */
@@ -395,6 +413,7 @@ void gateway_finish(struct gateway *gateway, struct exchange *x)
     if (x->is_finished)
         return;
     x->is_finished = true;
+    struct trace *before = trace_enter(&x->trace);
     response_run_effects(&x->response, gateway->services->cache);
     gateway_fall_back(x);
     if (!is_from_cache(x) || x->status != HTTP_STATUS_OK) {
@@ -410,6 +429,8 @@ void gateway_finish(struct gateway *gateway, struct exchange *x)
         int64_t duration_us = clock_monotonic_us() - x->started_us;
         write_log(x, duration_us);
         count_metrics(x, duration_us);
+        report_trace(x);
     }
+    (void)trace_enter(before);
     fill_end(x);
 }

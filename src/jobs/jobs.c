@@ -77,9 +77,9 @@ HISTOGRAM_FAMILY(duration_of_job, DURATION, DURATION_HELP, "task");
 #define JOB(name, function, on_slow_beat)                                                                    \
     {                                                                                                        \
         .run = (function), .is_slow = (on_slow_beat),                                                        \
-        .runs = METRIC(RUNS, RUNS_HELP, "task=\"" name "\"", METRIC_COUNTER),                                 \
-        .failures = METRIC(FAILURES, FAILURES_HELP, "task=\"" name "\"", METRIC_COUNTER),                     \
-        .duration = HISTOGRAM(DURATION, DURATION_HELP, "task", name)                                          \
+        .runs = METRIC(RUNS, RUNS_HELP, "task=\"" name "\"", METRIC_COUNTER),                                \
+        .failures = METRIC(FAILURES, FAILURES_HELP, "task=\"" name "\"", METRIC_COUNTER),                    \
+        .duration = HISTOGRAM(DURATION, DURATION_HELP, "task", name)                                         \
     }
 
 static struct job JOBS[] = {

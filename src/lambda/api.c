@@ -82,6 +82,7 @@ static void api_handle(struct lambda_context *context, const struct invocation *
         return;
     }
     x->ends_us = invocation->deadline_us;
+    x->amazon_trace = invocation->trace_header;
     gateway_open(context->gateway, x);
     if (read == EVENT_REFUSED)
         gateway_refuse(context->gateway, x, PROBLEM_MALFORMED_REQUEST, complaint.ptr);

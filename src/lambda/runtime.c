@@ -7,6 +7,7 @@
 #include "base/metrics_emf.h"
 #include "lambda/event.h"
 #include "lambda/http.h"
+#include "net/trace_export.h"
 
 #define API "/2018-06-01/runtime/"
 #define REPLY_BYTES_MAX ((size_t)64 << 10) /* of what the API says to an answer */
@@ -157,7 +158,8 @@ static bool serve(struct lambda_http *http, struct lambda_context *context,
     bool is_good = post(http, invocation, &result, complaint);
     if (context->handler->settle != NULL)
         context->handler->settle(context, invocation);
-    metrics_emf_write(invocation->arena); /* the process may never run again */
+    trace_exporter_flush(invocation->deadline_us); /* the process may never run again */
+    metrics_emf_write(invocation->arena);
     return is_good;
 }
 

@@ -3,10 +3,12 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/trace.h"
 #include "net/curl.h"
 #include "net/url.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define CONNECT_TIMEOUT_MS_MAX 3000
@@ -127,6 +129,14 @@ static bool is_header_value(struct slice value)
     return true;
 }
 
+static void header_append(struct arena *arena, const char *name, struct slice value, struct curl_slist **list)
+{
+    struct slice line = arena_format(arena, "%s: %.*s", name, SLICE_ARG(value));
+    struct curl_slist *longer = curl_slist_append(*list, line.ptr);
+    CHECK(longer != NULL);
+    *list = longer;
+}
+
 /* False when a value could end its line. *list is the caller's in either case. */
 static bool headers_make(struct arena *arena, const struct http_call *call, struct curl_slist **list)
 {
@@ -136,11 +146,24 @@ static bool headers_make(struct arena *arena, const struct http_call *call, stru
         const struct http_client_header *header = &call->headers[i];
         if (!is_header_value(header->value))
             return false;
-        struct slice line = arena_format(arena, "%s: %.*s", header->name, SLICE_ARG(header->value));
-        struct curl_slist *longer = curl_slist_append(*list, line.ptr);
-        CHECK(longer != NULL);
-        *list = longer;
+        header_append(arena, header->name, header->value, list);
     }
+    return true;
+}
+
+/* What the request that this call is made for belongs to (base/trace.h). */
+static bool headers_add_trace(struct arena *arena, const struct span *span, struct curl_slist **list)
+{
+    const struct trace *trace = trace_current();
+    char parent[TRACEPARENT_LEN + 1];
+    if (trace == NULL || !traceparent_format(trace, span, parent))
+        return true;
+    header_append(arena, "traceparent", slice_from(parent), list);
+    if (slice_is_absent(trace->state))
+        return true;
+    if (!is_header_value(trace->state))
+        return false;
+    header_append(arena, "tracestate", trace->state, list);
     return true;
 }
 
@@ -208,7 +231,8 @@ static struct slice host_of(struct slice url)
 }
 
 static bool perform(struct http_client *client, CURL *handle, struct arena *arena,
-                    const struct http_call *call, struct http_answer *answer, struct slice *why)
+                    const struct http_call *call, const struct span *span, struct http_answer *answer,
+                    struct slice *why)
 {
     struct receiving receiving = {
         .arena = arena, .max = call->reply_bytes_max, .wanted = slice_from(call->wanted_header)};
@@ -217,7 +241,7 @@ static bool perform(struct http_client *client, CURL *handle, struct arena *aren
     struct slice unsent;
     if (!slice_is_absent(call->body))
         body_set(handle, call, &unsent);
-    if (!headers_make(arena, call, &headers)) {
+    if (!headers_make(arena, call, &headers) || !headers_add_trace(arena, span, &headers)) {
         *why = SLICE("a header of the call would hold a control character");
         curl_slist_free_all(headers);
         return false;
@@ -255,7 +279,13 @@ bool http_call(struct http_client *client, struct arena *arena, const struct htt
         *why = SLICE("libcurl gives no handle");
         return false;
     }
-    bool is_answered = perform(client, handle, arena, call, answer, why);
+    struct span *span = span_begin(slice_is_absent(call->body) ? "GET" : "POST", SPAN_HTTP);
+    if (span != NULL)
+        snprintf(span->host, sizeof(span->host), "%.*s", SLICE_ARG(host_of(call->url)));
+    bool is_answered = perform(client, handle, arena, call, span, answer, why);
+    if (span != NULL)
+        span->status = answer->status;
+    span_end(span, !is_answered || answer->status >= 500);
     handle_give_back(client, handle);
     return is_answered;
 }
