@@ -7,7 +7,8 @@
 
 /* Header fields that a page may send beside those that any page may. */
 #define REQUEST_HEADERS                                                                                      \
-    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
+    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, traceparent, "    \
+    "tracestate, X-Request-Id"
 /* ... and those of a reply that its script may read, beside Cache-Control, Content-Type and the like. */
 #define REPLY_HEADERS                                                                                        \
     "Age, Allow, ETag, Idempotent-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, "            \
