@@ -38,11 +38,11 @@ interface Message {
 export const attributesOf = (attributes: Attribute[]): Record<string, string | undefined> =>
     Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? value.intValue]));
 
-/** The members' names of a message, as far down as it goes. */
+/** The members' names of a message, as far down as it goes. An empty list is as good as none. */
 function shapeOf(value: unknown): unknown {
     if (Array.isArray(value)) return value.map(shapeOf);
     if (typeof value !== "object" || value === null) return true;
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, shapeOf(inner)]).sort());
+    return Object.fromEntries(Object.entries(value).filter(([, inner]) => !Array.isArray(inner) || inner.length > 0).map(([name, inner]) => [name, shapeOf(inner)]).sort());
 }
 
 /** What the protocol's own decoder does not take, or does not know, fails. */
