@@ -88,8 +88,8 @@ describe("the image", { skip: whyNot() ?? false, timeout: TEST_MS }, () => {
         chownSync(volume, uid, gid); // as Docker does with a new volume: it is given the folder's owner
         const settings = Object.entries({ ...image.env, ...env }).map(([name, value]) => `--setenv=${name}=${value}`);
         const child = spawn("systemd-nspawn", [...last.container, "--read-only", `--bind=${volume}:${image.volumes[0]}`, `--chdir=${image.workdir}`,
-            "--console=pipe", "--drop-capability=all", "--no-new-privileges=yes", ...settings,
-            "setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", ...image.entrypoint, ...image.command], { stdio: ["ignore", "pipe", "pipe"] });
+            "--console=pipe", ...settings,
+            "setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", ...image.entrypoint, ...image.command], { stdio: ["ignore", "pipe", "pipe"] });
         track(child, "SIGTERM");
         let text = "";
         for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (more: string) => { text = (text + more).slice(-1_000_000); });
@@ -99,7 +99,7 @@ describe("the image", { skip: whyNot() ?? false, timeout: TEST_MS }, () => {
     async function inContainer(volume: string, env: Record<string, string>, work: (url: string, pid: number) => Promise<void>): Promise<void> {
         const port = await freePort();
         const { child, output } = start(volume, { ...env, SOUK_LISTEN: `127.0.0.1:${port}` });
-        const pid = await eventually("souk is process 1", () => last.initBelow(child.pid!), START_MS);
+        const pid = await eventually("souk is process 1", () => last.initBelow(child.pid!) ?? (child.exitCode !== null && assert.fail(output())), START_MS);
         try {
             await eventually("souk listens", () => output().includes("listening on") || (child.exitCode !== null && assert.fail(output())), START_MS);
             await eventually("souk is ready", () => fetch(`http://127.0.0.1:${port}/health/ready`).then(({ status }) => status === 200, () => false), START_MS);
@@ -107,7 +107,7 @@ describe("the image", { skip: whyNot() ?? false, timeout: TEST_MS }, () => {
         } catch (error) {
             throw new Error(output().slice(-3000), { cause: error });
         } finally {
-            process.kill(pid, image.stopSignal);
+            if (child.exitCode === null) process.kill(pid, image.stopSignal);
             await ended(child, STOP_MS);
         }
         assert.equal(child.exitCode, 0, `it ends cleanly as process 1 on ${image.stopSignal}\n${output().slice(-2000)}`);
