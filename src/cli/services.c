@@ -37,7 +37,13 @@ static enum preparation prepare(const struct args *args, struct services *servic
     if (config->migrate_at_start && !migrations_up(services->store, args->arena, &applied, complaint))
         return UNPREPARED;
     enum cli_schema schema = cli_schema_check(args, services->store, complaint);
-    if (schema != CLI_SCHEMA_CURRENT)
+    /* While a release shifts, and after it was taken back, functions of the version before it start on the
+     * schema that it has expanded (db/migrations/README.md). A server can be stopped first; a function not.
+     */
+    bool is_expanded = schema == CLI_SCHEMA_AHEAD && services->is_single;
+    if (is_expanded)
+        log_message(LOG_WARN, "the database's schema is of a newer version, which left what this one reads");
+    else if (schema != CLI_SCHEMA_CURRENT)
         return schema == CLI_SCHEMA_BEHIND ? SCHEMA_BEHIND : UNPREPARED;
     if (!cli_shop_is_whole(services->store, complaint))
         return UNPREPARED;
@@ -110,7 +116,7 @@ bool cli_services_try(const struct args *args, struct services *services, struct
     enum preparation preparation = prepare_or_find_away(args, services, complaint, &is_found_away);
     if (is_found_away)
         tell_reason(*complaint);
-    atomic_store(&services->is_closed, is_found_away);
+    atomic_store(&services->is_closed, preparation != PREPARED);
     return preparation == PREPARED || is_found_away;
 }
 

@@ -659,7 +659,10 @@ static bool remembers_caller(struct gateway *gateway, struct exchange *x)
         if (!x->has_standing)
             return false;
     }
-    return gateway_remembers_key(gateway, x);
+    /* A worker asks for both: until it comes to this the session may have ended. */
+    bool is_key_remembered = gateway_remembers_key(gateway, x);
+    x->has_standing = x->has_standing && is_key_remembered;
+    return is_key_remembered;
 }
 
 /* It takes whatever credentials come. */

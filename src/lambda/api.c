@@ -36,16 +36,22 @@ static void fail(struct lambda_result *result, struct slice type, struct slice m
 }
 
 /* The same question with another answer: the reply does not get through this front. */
-static struct exchange *refuse_large(struct gateway *gateway, struct exchange *from)
+static struct exchange *refuse_large(struct gateway *gateway, const struct lambda_event *event,
+                                     const struct exchange *from)
 {
     struct exchange *x = exchange_new(from->arena);
     x->method = from->method;
     x->target = from->target;
     x->address = from->address;
     memcpy(x->headers, from->headers, sizeof(x->headers));
+    x->headers[HEADER_X_REQUEST_ID] = from->request_id;
+    x->amazon_trace = from->amazon_trace;
     gateway_open(gateway, x);
     gateway_refuse(gateway, x, PROBLEM_REPLY_TOO_LARGE,
-                   "A reply through Lambda has at most 6 MB; ask for less (limit, fields)");
+                   arena_format(x->arena,
+                                "A reply through this front has at most %zu MB; ask for less (limit, fields)",
+                                event_answer_bytes_max(event) / 1000000)
+                       .ptr);
     return x;
 }
 
@@ -62,7 +68,7 @@ static void answer(struct lambda_context *context, const struct invocation *invo
     result->answer = event_answer(event, &x->reply, has_body, invocation->arena);
     if (!slice_is_absent(result->answer))
         return;
-    x = refuse_large(context->gateway, x);
+    x = refuse_large(context->gateway, event, x);
     result->answer = event_answer(event, &x->reply, has_body, invocation->arena);
 }
 

@@ -314,10 +314,30 @@ static bool take_header(struct reading *reading, struct slice name, struct slice
     return true;
 }
 
+/* What a browser's HTTP/2 has parted is one field again (RFC 9113, 8.2.3). */
+static bool take_cookies(struct reading *reading, const json_t *list)
+{
+    struct buf joined;
+    size_t i;
+    json_t *value;
+    buf_init(&joined, reading->arena);
+    json_array_foreach(list, i, value)
+    {
+        if (!json_is_string(value))
+            return malformed(reading, "multiValueHeaders must hold lists of strings");
+        if (i > 0)
+            buf_append(&joined, SLICE("; "));
+        buf_append(&joined, text_of(value));
+    }
+    return take_header(reading, SLICE("cookie"), buf_slice(&joined));
+}
+
 static bool take_header_list(struct reading *reading, const char *name, const json_t *list)
 {
     size_t i;
     json_t *value;
+    if (json_array_size(list) > 1 && slice_equals_ignore_case(slice_from(name), SLICE("cookie")))
+        return take_cookies(reading, list);
     if (!json_is_array(list))
         return malformed(reading, "multiValueHeaders must hold lists of strings");
     json_array_foreach(list, i, value)
@@ -461,6 +481,13 @@ enum event_result event_read(struct slice json, struct exchange *x, struct lambd
     *event = (struct lambda_event){.front = FRONT_REST_API};
     json_t *root =
         json_loadb(json.ptr, json.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    if (root == NULL && json_error_code(&error) == json_error_null_byte_in_key) {
+        /* A front unescapes the names of a query, and clients send what they like. */
+        x->method = METHOD_GET;
+        x->target = SLICE("/");
+        *complaint = SLICE("A name holds a NUL");
+        return EVENT_REFUSED;
+    }
     if (root == NULL) {
         *complaint =
             arena_format(x->arena, "the event is no JSON: %s at byte %d", error.text, error.position);

@@ -14,6 +14,8 @@
 /* What a function may answer, in bytes of JSON: 6 MB and a little (AWS: "Exceeded maximum allowed payload
  * size (6291556 bytes)"). */
 #define LAMBDA_ANSWER_BYTES_MAX ((size_t)6291556)
+/* Through a load balancer: 1 MB (AWS: "Lambda functions as targets of an Application Load Balancer"). */
+#define LAMBDA_ANSWER_BYTES_MAX_OF_ALB ((size_t)1000000)
 
 enum lambda_front {
     FRONT_REST_API, /* format 1.0: also an HTTP API that is told to */
@@ -37,7 +39,9 @@ enum event_result {
 enum event_result event_read(struct slice json, struct exchange *exchange, struct lambda_event *event,
                              struct slice *complaint);
 
-/* The reply as JSON in `arena`; absent when it would be larger than LAMBDA_ANSWER_BYTES_MAX, or the arena is
+/* How large an answer may be that goes to where the event came from. */
+size_t event_answer_bytes_max(const struct lambda_event *event);
+/* The reply as JSON in `arena`; absent when it would be larger than event_answer_bytes_max, or the arena is
  * full. `has_body`: false for HEAD. */
 struct slice event_answer(const struct lambda_event *event, const struct reply *reply, bool has_body,
                           struct arena *arena);

@@ -105,13 +105,19 @@ static void write_base64(struct json_writer *json, struct slice bytes, struct ar
     json_field_string(json, "body", (struct slice){text, len - 1});
 }
 
+size_t event_answer_bytes_max(const struct lambda_event *event)
+{
+    return event->front == FRONT_ALB ? LAMBDA_ANSWER_BYTES_MAX_OF_ALB : LAMBDA_ANSWER_BYTES_MAX;
+}
+
 struct slice event_answer(const struct lambda_event *event, const struct reply *reply, bool has_body,
                           struct arena *arena)
 {
     struct buf out;
     struct json_writer json;
     struct slice body = has_body ? reply->body : SLICE("");
-    if (body.len > LAMBDA_ANSWER_BYTES_MAX)
+    size_t bytes_max = event_answer_bytes_max(event);
+    if (body.len > bytes_max)
         return SLICE_ABSENT;
     bool is_text = text_is_valid(body);
     buf_init(&out, arena);
@@ -125,7 +131,7 @@ struct slice event_answer(const struct lambda_event *event, const struct reply *
         write_base64(&json, body, arena);
     json_field_bool(&json, "isBase64Encoded", !is_text);
     json_object_end(&json);
-    return out.overflow || out.len > LAMBDA_ANSWER_BYTES_MAX ? SLICE_ABSENT : buf_slice(&out);
+    return out.overflow || out.len > bytes_max ? SLICE_ABSENT : buf_slice(&out);
 }
 
 struct slice event_stream_prelude(const struct lambda_event *event, const struct reply *reply,

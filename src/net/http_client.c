@@ -159,11 +159,9 @@ static bool headers_add_trace(struct arena *arena, const struct span *span, stru
     if (trace == NULL || !traceparent_format(trace, span, parent))
         return true;
     header_append(arena, "traceparent", slice_from(parent), list);
-    if (slice_is_absent(trace->state))
-        return true;
-    if (!is_header_value(trace->state))
-        return false;
-    header_append(arena, "tracestate", trace->state, list);
+    /* The caller wrote it (a tab may stand in it): what cannot go on is left out, and fails no call. */
+    if (!slice_is_absent(trace->state) && is_header_value(trace->state))
+        header_append(arena, "tracestate", trace->state, list);
     return true;
 }
 

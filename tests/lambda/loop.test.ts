@@ -116,6 +116,21 @@ function fill(): void {
 }
 
 describe("the start", () => {
+    test("a function of the version before starts on the schema that a newer one has expanded, and says so", async () => {
+        const newer = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (9999, 'expanded', " + (engine === "sqlite" ? "0)" : "now())");
+        database.query(newer);
+        try {
+            const of = open({ env: { SOUK_LOG: "warn", SOUK_MIGRATE: "off" } });
+            assert.equal((await ask(of, "/products")).status, 200);
+            assert.match(of.stderr, /schema is of a newer version/);
+            await of.stop();
+            const server = await souk(data, ["serve", "--listen", "127.0.0.1:0"], { env: { SOUK_MIGRATE: "off" } });
+            assert.notEqual(server.code, 0, "a server can be stopped first: it refuses");
+        } finally {
+            database.query("DELETE FROM schema_migrations WHERE version = 9999");
+        }
+    });
+
     const refusals: [string, Partial<LambdaOptions>, RegExp][] = [
         ["a handler that is none", { handler: "nothing" }, /_HANDLER must be one of: api.*not "nothing"/],
         ["a setting that is wrong", { env: { SOUK_RATE_PER_MINUTE: "many" } }, /SOUK_RATE_PER_MINUTE/],

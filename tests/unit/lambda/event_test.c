@@ -225,6 +225,33 @@ static void test_refused(void **state)
     read(REST("/", "/", ",\"headers\":{\"a b\":\"c\"}"), EVENT_REFUSED, &event, &complaint);
     read(REST("/", "/", ",\"headers\":{\"a\":\"b\\r\\nc: d\"}"), EVENT_REFUSED, &event, &complaint);
     read(REST("/", "/", ",\"headers\":{\"a\":\"b\\u0000\"}"), EVENT_REFUSED, &event, &complaint);
+    /* of "?%00=1": what a client can send is never an error of the function */
+    x = read(REST("/", "/", ",\"multiValueQueryStringParameters\":{\"\\u0000\":[\"1\"]}"), EVENT_REFUSED,
+             &event, &complaint);
+    assert_slice(x->target, "/", "the reply still goes to somebody");
+}
+
+static void test_cookies_of_a_list_are_one_field(void **state)
+{
+    (void)state;
+    struct lambda_event event;
+    struct exchange *x =
+        read_good(REST("/", "/", ",\"multiValueHeaders\":{\"cookie\":[\"a=1\",\"b=2\"]}"), &event);
+    assert_slice(x->headers[HEADER_COOKIE], "a=1; b=2", "RFC 9113, 8.2.3");
+}
+
+static void test_a_load_balancer_takes_less(void **state)
+{
+    (void)state;
+    static char body[LAMBDA_ANSWER_BYTES_MAX_OF_ALB];
+    memset(body, 'x', sizeof(body));
+    struct reply reply = {.status = HTTP_STATUS_OK, .body = {body, sizeof(body)}};
+    arena_reset(&arena);
+    const struct lambda_event balancer = {.front = FRONT_ALB}, api = {.front = FRONT_REST_API};
+    assert_true(slice_is_absent(event_answer(&balancer, &reply, true, &arena)));
+    assert_false(slice_is_absent(event_answer(&api, &reply, true, &arena)));
+    reply.body.len -= 1000; /* room for what stands around it */
+    assert_false(slice_is_absent(event_answer(&balancer, &reply, true, &arena)));
 }
 
 /* ---- answers ---- */
@@ -334,11 +361,18 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),   cmocka_unit_test(test_methods_and_fronts),
-        cmocka_unit_test(test_headers),   cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_answers),   cmocka_unit_test(test_without_body),
-        cmocka_unit_test(test_limit),     cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_methods_and_fronts),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cookies_of_a_list_are_one_field),
+        cmocka_unit_test(test_a_load_balancer_takes_less),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_without_body),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_stream),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
