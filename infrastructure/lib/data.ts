@@ -21,7 +21,7 @@ export interface Data {
     proxy: rds.DatabaseProxy;
     cache: elasticache.CfnReplicationGroup;
     /** postgresql:// URLs without user and password, which come from databaseSecret. */
-    urls: { primary: string; replicas: string; direct: string };
+    urls: { primary: string; direct: string };
 }
 
 const DATABASE_NAME = "souk";
@@ -43,7 +43,7 @@ export function data(app: Construct, settings: Settings, net: Network): Data {
     const cluster = database(stack, settings, net, key);
     const databaseSecret = cluster.secret;
     if (!databaseSecret) throw new Error("the cluster was made without a secret");
-    const { proxy, readerHost } = databaseProxy(stack, settings, net, cluster, databaseSecret);
+    const proxy = databaseProxy(stack, settings, net, cluster, databaseSecret);
     const cache = redis(stack, settings, net, key);
     Validations.of(stack).acknowledge({
         id: "AwsSolutions-SMG4",
@@ -58,7 +58,6 @@ export function data(app: Construct, settings: Settings, net: Network): Data {
         cache: cache.group,
         urls: {
             primary: databaseUrl(proxy.endpoint),
-            replicas: settings.sizes.databaseReaders > 0 ? databaseUrl(readerHost) : "",
             direct: databaseUrl(cluster.clusterEndpoint.hostname),
         },
     };
@@ -117,7 +116,7 @@ function database(stack: Stack, settings: Settings, net: Network, key: kms.Key):
         },
     });
     (cluster.node.findChild("Secret") as secrets.Secret).applyRemovalPolicy(kept(settings));
-    group.addIngressRule(net.appGroup, ec2.Port.tcp(POSTGRES_PORT), "migrations");
+    group.addIngressRule(net.migrateGroup, ec2.Port.tcp(POSTGRES_PORT), "migrations");
     rotation(stack, net, cluster, group);
     if (!sizes.keepsData) {
         Validations.of(cluster).acknowledge({ id: "AwsSolutions-RDS10", reason: "A stage for trying out, which is taken down with what is in it" });
@@ -133,18 +132,14 @@ const instanceOptions = {
 } as const;
 
 function rotation(stack: Stack, net: Network, cluster: rds.DatabaseCluster, database: ec2.SecurityGroup): void {
-    const group = new ec2.SecurityGroup(stack, "RotationGroup", {
-        vpc: net.vpc,
-        description: "souk: the rotation of the password. Out: the database, Secrets Manager",
-    });
-    database.addIngressRule(group, ec2.Port.tcp(POSTGRES_PORT), "the rotation of its password");
+    database.addIngressRule(net.rotationGroup, ec2.Port.tcp(POSTGRES_PORT), "the rotation of its password");
     cluster.secret?.addRotationSchedule("Rotation", {
         automaticallyAfter: Duration.days(ROTATION_DAYS),
         hostedRotation: secrets.HostedRotation.postgreSqlSingleUser({
             functionName: `${stack.stackName}-rotation`,
             vpc: net.vpc,
             vpcSubnets: PRIVATE,
-            securityGroups: [group],
+            securityGroups: [net.rotationGroup],
         }),
     });
 }
@@ -155,7 +150,7 @@ function databaseProxy(
     net: Network,
     cluster: rds.DatabaseCluster,
     secret: secrets.ISecret,
-): { proxy: rds.DatabaseProxy; readerHost: string } {
+): rds.DatabaseProxy {
     const group = new ec2.SecurityGroup(stack, "ProxyGroup", {
         vpc: net.vpc,
         description: "souk: the proxy of the database. In: the functions or tasks",
@@ -175,14 +170,7 @@ function databaseProxy(
         borrowTimeout: Duration.seconds(4),
         idleClientTimeout: Duration.minutes(30),
     });
-    const reader = new rds.CfnDBProxyEndpoint(stack, "ProxyReader", {
-        dbProxyName: proxy.dbProxyName,
-        dbProxyEndpointName: `${settings.prefix}-read`,
-        targetRole: "READ_ONLY",
-        vpcSubnetIds: net.vpc.selectSubnets(ISOLATED).subnetIds,
-        vpcSecurityGroupIds: [group.securityGroupId],
-    });
-    return { proxy, readerHost: reader.attrEndpoint };
+    return proxy;
 }
 
 interface Redis {

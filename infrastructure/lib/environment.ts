@@ -26,14 +26,18 @@ export function environment(
         SOUK_LOG: "request",
         ...metricsEnvironment(SERVICE, settings.stage),
         ...(withoutUndefined({
-            DATABASE_REPLICA_URLS: data.urls.replicas || undefined,
             SOUK_PUBLIC_URL: publicUrl,
             SOUK_CORS_ORIGINS: publicUrl,
             SOUK_MAIL: identity.mail && "ses",
             SOUK_MAIL_FROM: identity.mail?.from,
         }) as Record<string, string>),
         ...(compute === "lambda"
-            ? { SOUK_MIGRATE: "off", ...(more.queueUrl ? { SOUK_JOBS_QUEUE_URL: more.queueUrl } : {}) }
+            ? {
+                  SOUK_MIGRATE: "off",
+                  SOUK_TRACE: "xray", // by the daemon that Lambda runs beside a function; beside a task there is none
+                  SOUK_DATA: "/tmp", // nothing else can be written
+                  ...(more.queueUrl ? { SOUK_JOBS_QUEUE_URL: more.queueUrl } : {}),
+              }
             : { SOUK_MIGRATE: "on" }),
     };
 }

@@ -73,7 +73,7 @@ function tasks(stack: Stack, settings: Settings, parts: Parts): ecs.FargateServi
             interval: Duration.seconds(10),
             timeout: Duration.seconds(6),
             retries: 3,
-            startPeriod: Duration.seconds(60),
+            startPeriod: Duration.seconds(300), // the most that ECS takes
         },
         user: USER,
         readonlyRootFilesystem: true,
@@ -97,7 +97,8 @@ function tasks(stack: Stack, settings: Settings, parts: Parts): ecs.FargateServi
         minHealthyPercent: 100,
         maxHealthyPercent: 200,
         circuitBreaker: { enable: true, rollback: true },
-        healthCheckGracePeriod: Duration.seconds(60),
+        // A task answers nobody while it migrates: so long may that take (docs/deploy.md, "Migrations").
+        healthCheckGracePeriod: Duration.minutes(15),
         securityGroups: groups,
         vpcSubnets: PRIVATE,
         assignPublicIp: false,

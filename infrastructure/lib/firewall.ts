@@ -24,13 +24,7 @@ export function firewall(stack: Stack, settings: Settings, resourceArn: string, 
             "EC2MetaDataSSRF_BODY",
             "NoUserAgent_HEADER",
         ]),
-        {
-            name: "TooMany",
-            priority: 3,
-            action: { block: { customResponse: { responseCode: 429, customResponseBodyKey: "TooMany", responseHeaders: [{ name: "Retry-After", value: "60" }] } } },
-            statement: { rateBasedStatement: { aggregateKeyType: "IP", evaluationWindowSec: 300, limit: REQUESTS_PER_ADDRESS } },
-            visibilityConfig: visible("TooMany", settings),
-        },
+        ...(seesClients(settings) ? [tooMany(settings)] : []),
         ...cached.map((operation, index): Rule => ({
             name: `Cache-${operation.id}`,
             priority: 10 + index,
@@ -55,6 +49,21 @@ export function firewall(stack: Stack, settings: Settings, resourceArn: string, 
     association.node.addDependency(acl);
     logging(stack, settings, acl);
     return acl;
+}
+
+/** A load balancer without a domain is called by the HTTP API's few addresses in the VPC, for every customer. */
+function seesClients({ compute, domain }: Settings): boolean {
+    return compute === "lambda" || domain !== undefined;
+}
+
+function tooMany(settings: Settings): Rule {
+    return {
+        name: "TooMany",
+        priority: 3,
+        action: { block: { customResponse: { responseCode: 429, customResponseBodyKey: "TooMany", responseHeaders: [{ name: "Retry-After", value: "60" }] } } },
+        statement: { rateBasedStatement: { aggregateKeyType: "IP", evaluationWindowSec: 300, limit: REQUESTS_PER_ADDRESS } },
+        visibilityConfig: visible("TooMany", settings),
+    };
 }
 
 function managed(name: string, priority: number, settings: Settings, counted: string[] = []): Rule {

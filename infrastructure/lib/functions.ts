@@ -53,7 +53,15 @@ const KINDS: Record<string, Kind> = {
     catalogue: { ...API, share: 40, provisioned: true, settings: EDGE_COUNTS_READS },
     cart: { ...API, share: 20 },
     checkout: { ...API, memoryMegabytes: 1024, share: 12, provisioned: true },
-    authorizer: { handler: "authorizer", memoryMegabytes: 256, timeoutSeconds: 5, share: 4, provisioned: false },
+    // Within its time the database and the issuer have both refused: an answer, and no function that is killed.
+    authorizer: {
+        handler: "authorizer",
+        memoryMegabytes: 256,
+        timeoutSeconds: 10,
+        share: 4,
+        provisioned: false,
+        settings: { SOUK_DATABASE_TIMEOUT_MS: "1500", SOUK_AUTH_TIMEOUT_MS: "1500" },
+    },
     jobs: { handler: "jobs", memoryMegabytes: 512, timeoutSeconds: 60, share: 1, provisioned: false },
     migrate: { handler: "migrate", memoryMegabytes: 512, timeoutSeconds: 840, share: 0, provisioned: false },
 };
@@ -62,11 +70,16 @@ export function kindOf(group: string): Kind {
     return KINDS[group] ?? API;
 }
 
-/** How many of `total` each function is sure of; at least one, and together never more than `total`. */
+/** The queue is read by two copies (lib/jobs.ts), and the schedule wants one that is not the queue's. */
+const LEAST: Record<string, number> = { jobs: 3 };
+
+/** How many of `total` each function is sure of, and together never more than `total`. */
 export function shares(groups: string[], total: number): Map<string, number> {
     const parts = groups.map((group): [string, number] => [group, kindOf(group).share]).filter(([, share]) => share > 0);
     const whole = parts.reduce((sum, [, share]) => sum + share, 0);
-    return new Map(parts.map(([group, share]) => [group, Math.max(1, Math.floor((total * share) / whole))]));
+    const least = (group: string) => LEAST[group] ?? 1;
+    const rest = total - parts.reduce((sum, [group]) => sum + least(group), 0);
+    return new Map(parts.map(([group, share]) => [group, least(group) + Math.floor((rest * share) / whole)]));
 }
 
 export function functions(app: Construct, settings: Settings, api: Api, parts: Parts): Functions {
@@ -134,7 +147,7 @@ function makeFunction(
         tracing: lambda.Tracing.ACTIVE,
         vpc: parts.net.vpc,
         vpcSubnets: PRIVATE,
-        securityGroups: [parts.net.appGroup],
+        securityGroups: [parts.net.appGroup, ...(kind.handler === "migrate" ? [parts.net.migrateGroup] : [])],
         environment: {
             ...variables,
             ...kind.settings,

@@ -41,10 +41,14 @@ export function identity(app: Construct, settings: Settings): Identity {
         featurePlan: cognito.FeaturePlan.ESSENTIALS,
         deletionProtection: settings.sizes.keepsData,
         removalPolicy: settings.sizes.keepsData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-        ...(mail ? { email: cognito.UserPoolEmail.withSES({ fromEmail: mail.from, sesVerifiedDomain: domainOf(mail.from), sesRegion: Aws.REGION }) } : {}),
+        // Cognito refuses a sender that SES has not verified, and SES verifies only after the identity's records are there.
+        ...(mail && settings.mailVerified
+            ? { email: cognito.UserPoolEmail.withSES({ fromEmail: mail.from, sesVerifiedDomain: domainOf(mail.from), sesRegion: Aws.REGION }) }
+            : {}),
     });
+    if (mail) pool.node.addDependency(mail.identity);
     Validations.of(pool).acknowledge(
-        { id: "AwsSolutions-COG2", reason: "A second factor is each customer's choice; for staff souk demands it (SOUK_REQUIRE_ADMIN_MFA)" },
+        { id: "AwsSolutions-COG2", reason: "A second factor is each customer's choice. Who of the staff must have one is the pool's to say, not souk's (docs/deploy.md)" },
         { id: "AwsSolutions-COG8", reason: "The plan Plus is charged per customer; souk and the firewall count attempts. Whoever wants its risk scores sets featurePlan" },
     );
     for (const role of ["staff", "admin"]) {

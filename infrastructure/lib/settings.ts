@@ -99,6 +99,8 @@ export interface Settings {
     domain?: { name: string; zoneId: string };
     /** Where mail comes from; its domain becomes an identity of SES. */
     mailFrom?: string;
+    /** SES has verified mailFrom's domain: only then does Cognito take it as a sender. */
+    mailVerified: boolean;
     alarmEmail?: string;
     authorizer: "none" | "lambda";
     apiKeys: "off" | "required";
@@ -124,7 +126,8 @@ export const CONTEXT: Record<string, string> = {
     concurrency: "reserved concurrency of all functions together, 100 or more; by default none is reserved",
     domainName: "what customers type, such as shop.example.com; needs hostedZoneId",
     hostedZoneId: "the Route53 zone of domainName; needs domainName",
-    mailFrom: "the sender of mail, by default no-reply@ domainName; without either no mail leaves by SES",
+    mailFrom: "the sender of mail, by default no-reply@ domainName; needs domainName, which the links in mail point to",
+    mailVerified: "yes once SES has verified mailFrom's domain: Cognito then sends by it; by default no",
     alarmEmail: "who is told of alarms",
     authorizer: "none (default: souk checks tokens itself) or lambda (the authorizer function in front as well)",
     apiKeys: "off (default) or required: API Gateway wants an X-Api-Key of a usage plan",
@@ -173,6 +176,9 @@ export function readSettings(app: App): Settings {
     if ((domainName === undefined) !== (zoneId === undefined)) {
         complaints.push("-c domainName and -c hostedZoneId: either both or none");
     }
+    if (given.has("mailFrom") && domainName === undefined) {
+        complaints.push("-c mailFrom: needs domainName, which the links in mail point to");
+    }
     sizes.databaseReaders = number("readers", 0, 15) ?? sizes.databaseReaders;
     const architecture = choice("arch", ["arm64", "x86_64"], "arm64");
     const settings: Settings = {
@@ -183,6 +189,7 @@ export function readSettings(app: App): Settings {
         authorizer: choice("authorizer", ["none", "lambda"], "none"),
         apiKeys: choice("apiKeys", ["off", "required"], "off"),
         apiCache: choice("apiCache", ["on", "off"], sizes.apiCacheGigabytes === 0 ? "off" : "on") === "on",
+        mailVerified: choice("mailVerified", ["no", "yes"], "no") === "yes",
         sizes,
         code: artefact(`dist/souk-lambda-${architecture}.zip`, "code"),
         imageFolder: existsSync(join(ROOT, "Dockerfile"))

@@ -26,9 +26,8 @@ test("the database: encrypted under a key that rotates, backed up, refuses to be
     assert.equal(data().terminationProtection, true);
 });
 
-test("RDS Proxy in front, by TLS alone, with an endpoint for the readers", () => {
+test("RDS Proxy in front, by TLS alone", () => {
     assert.equal(only(data(), "AWS::RDS::DBProxy").RequireTLS, true);
-    assert.equal(only(data(), "AWS::RDS::DBProxyEndpoint").TargetRole, "READ_ONLY");
 });
 
 test("Redis: TLS, encrypted at rest, a password that no template holds, more than one node", () => {

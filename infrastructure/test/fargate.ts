@@ -47,3 +47,17 @@ test("only the load balancer reaches the tasks, and only tasks reach the data", 
     assert.equal(toTasks.length, 1);
     assert.match(JSON.stringify(toTasks[0]?.["SourceSecurityGroupId"]), /BalancerGroup/);
 });
+
+test("a task may migrate for a quarter of an hour, and is not counted as sick meanwhile", () => {
+    assert.equal(only(stackOf("fargate", "app"), "AWS::ECS::Service").HealthCheckGracePeriodSeconds, 15 * 60);
+    const [container] = only(stackOf("fargate", "app"), "AWS::ECS::TaskDefinition").ContainerDefinitions;
+    assert.equal(container.HealthCheck.StartPeriod, 300);
+    assert.ok(!container.Environment.some(({ Name }: { Name: string }) => Name === "SOUK_TRACE"), "there is no collector");
+});
+
+test("requests are limited by address only where the firewall sees the customers' addresses", () => {
+    const limits = (variant: string) =>
+        only(stackOf(variant, "app"), "AWS::WAFv2::WebACL").Rules.some(({ Name }: { Name: string }) => Name === "TooMany");
+    assert.equal(limits("fargate"), false);
+    assert.equal(limits("fargate-domain"), true);
+});

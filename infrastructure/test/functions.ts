@@ -27,6 +27,20 @@ test("X-Forwarded-For counts for nothing on Lambda: no function is told of a pro
     for (const { Environment } of souk()) assert.equal("SOUK_TRUSTED_PROXIES" in Environment.Variables, false);
 });
 
+test("traces go to X-Ray, and files to the one folder that can be written", () => {
+    for (const { Environment } of souk()) {
+        assert.equal(Environment.Variables.SOUK_TRACE, "xray");
+        assert.equal(Environment.Variables.SOUK_DATA, "/tmp");
+    }
+});
+
+test("the authorizer answers before its time is over, whatever cannot be reached", () => {
+    const fn = souk().find((each) => nameOf(each) === "authorizer");
+    assert.ok(fn);
+    const { SOUK_DATABASE_TIMEOUT_MS: database, SOUK_AUTH_TIMEOUT_MS: issuer } = fn["Environment"].Variables;
+    assert.ok(2 * Number(database) + 2 * Number(issuer) < 1000 * fn["Timeout"], `${database} ${issuer}`);
+});
+
 test("every setting that a function is given is one of souk's, and none is a secret", () => {
     const table = readFileSync(join(ROOT, "src/base/config.c"), "utf8");
     for (const variant of ["lambda", "lambda-domain"]) {
@@ -41,12 +55,13 @@ test("every setting that a function is given is one of souk's, and none is a sec
     }
 });
 
-test("the proxy stands between functions and database, its readers' endpoint for reads; migrations go past it", () => {
+test("the proxy stands between functions and database, readers are not read; migrations go past the proxy, and only they may", () => {
     for (const fn of souk()) {
         const { DATABASE_URL: url, DATABASE_REPLICA_URLS: replicas, SOUK_DATABASE_PREPARE: prepare, SOUK_MIGRATE: migrate } = fn.Environment.Variables;
         const proxy = /Proxy/.test(JSON.stringify(url));
         assert.equal(proxy, nameOf(fn) !== "migrate");
-        assert.match(JSON.stringify(replicas), /ProxyReader/);
+        assert.equal(replicas, undefined);
+        assert.equal(/MigrateGroup/.test(JSON.stringify(fn.VpcConfig.SecurityGroupIds)), nameOf(fn) === "migrate");
         assert.match(JSON.stringify(url), /sslmode=require/);
         assert.equal(prepare, "off");
         assert.equal(migrate, "off");

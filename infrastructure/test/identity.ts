@@ -40,3 +40,9 @@ test("with a domain mail leaves by SES, signed with keys in the zone, by TLS; so
     for (const { Resource } of mail) assert.ok(!JSON.stringify(Resource).includes('"*"'));
     assert.equal(all(stackOf("lambda", "identity"), "AWS::SES::EmailIdentity").length, 0);
 });
+
+test("Cognito sends by SES only when it was said to be verified: the first deployment would end at that", () => {
+    const sender = (variant: string) => only(stackOf(variant, "identity"), "AWS::Cognito::UserPool").EmailConfiguration?.EmailSendingAccount;
+    assert.notEqual(sender("lambda-domain"), "DEVELOPER");
+    assert.equal(sender("fargate-domain"), "DEVELOPER");
+});

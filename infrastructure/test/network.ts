@@ -9,6 +9,14 @@ test("subnets: public, private with a way out, and without one for the data, in 
     assert.ok(subnets.every(({ MapPublicIpOnLaunch }) => MapPublicIpOnLaunch === false));
 });
 
+test("production has three zones, with subnets of each kind and a NAT gateway in every one", () => {
+    const net = stackOf("lambda", "network");
+    const zones = new Set(all(net, "AWS::EC2::Subnet").map(({ AvailabilityZone }) => JSON.stringify(AvailabilityZone)));
+    assert.deepEqual(zones, new Set([0, 1, 2].map((index) => JSON.stringify({ "Fn::Select": [index, { "Fn::GetAZs": "" }] }))));
+    assert.equal(all(net, "AWS::EC2::Subnet").length, 9);
+    assert.equal(all(net, "AWS::EC2::NatGateway").length, 3);
+});
+
 test("payment providers and webhooks are reached through NAT, AWS's services inside the VPC", () => {
     const net = stackOf("lambda", "network");
     assert.ok(all(net, "AWS::EC2::NatGateway").length >= 2);
@@ -31,6 +39,26 @@ test("security groups let in only the functions, migrations and the rotation, by
     }
     const ports = new Set(rules.map(({ FromPort }) => JSON.stringify(FromPort)));
     assert.ok(ports.has("5432") && ports.has("6379") && ports.has("443"), [...ports].join());
+});
+
+/** Who may reach a group of a stack, as the logical ids of their groups begin. */
+function sources(stack: string, group: string): string[] {
+    const { resources } = stackOf("lambda", stack);
+    return Object.values(resources)
+        .filter(({ Type, Properties }) => Type === "AWS::EC2::SecurityGroupIngress" && JSON.stringify(Properties?.["GroupId"]).includes(group))
+        .concat(
+            Object.entries(resources)
+                .filter(([id, { Type }]) => Type === "AWS::EC2::SecurityGroup" && id.startsWith(group))
+                .flatMap(([, { Properties }]) => (Properties?.["SecurityGroupIngress"] ?? []) as Record<string, any>[])
+                .map((Properties) => ({ Type: "inline", Properties })),
+        )
+        .map(({ Properties }) => /(App|Rotation|Migrate|Proxy)Group/.exec(JSON.stringify(Properties?.["SourceSecurityGroupId"]))?.[0] ?? "?")
+        .sort();
+}
+
+test("the rotation reaches Secrets Manager in the VPC; only migrations, the rotation and the proxy reach the database itself", () => {
+    assert.deepEqual(sources("network", "EndpointGroup"), ["AppGroup", "RotationGroup"]);
+    assert.deepEqual(sources("data", "DatabaseGroup"), ["MigrateGroup", "ProxyGroup", "RotationGroup"]);
 });
 
 test("refused connections are written down", () => {

@@ -58,3 +58,14 @@ test("-c concurrency=5000 is shared out whole functions at a time, never more th
     assert.ok((parts.get("catalogue") ?? 0) > (parts.get("checkout") ?? 0));
     assert.equal(parts.has("migrate"), false, "a migration that finds no place would stop the deployment");
 });
+
+test("-c concurrency=100, the least there is: a place for each function, three for jobs, never more than asked for", () => {
+    const parts = shares([...readApi().groups, "authorizer", "jobs", "migrate"], 100);
+    assert.ok([...parts.values()].every((part) => part >= 1));
+    assert.ok((parts.get("jobs") ?? 0) >= 3, "two read the queue, one is the schedule's");
+    assert.ok([...parts.values()].reduce((total, part) => total + part, 0) <= 100);
+});
+
+test("a sender without a domain is refused: the links in its mail would lead nowhere", () => {
+    assert.throws(() => read({ mailFrom: "shop@example.org" }), /-c mailFrom: needs domainName/);
+});

@@ -15,7 +15,7 @@ export const VARIANTS: Record<string, Record<string, string>> = {
     lambda: { stage: "production", alarmEmail: "ops@example.com" },
     "lambda-domain": { stage: "production", alarmEmail: "ops@example.com", ...DOMAIN },
     fargate: { stage: "production", compute: "fargate", alarmEmail: "ops@example.com" },
-    "fargate-domain": { stage: "production", compute: "fargate", alarmEmail: "ops@example.com", ...DOMAIN },
+    "fargate-domain": { stage: "production", compute: "fargate", alarmEmail: "ops@example.com", ...DOMAIN, mailVerified: "yes" },
 };
 
 export interface JsonResource {
