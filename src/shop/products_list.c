@@ -699,6 +699,8 @@ static enum db_result prepare(struct request *request, struct list *list, bool *
     }
     if (list->input->has_q) {
         list->search = search_of(list->engine, request->arena, list->input->q);
+        if (search_complete(request->db, request->arena, list->input->q, &list->search) != DB_DONE)
+            return DB_ERROR;
         *is_empty = *is_empty || slice_is_absent(list->search.query);
     }
     return !*is_empty && has_two_ways(list) ? measure_range(request, list) : DB_DONE;

@@ -127,6 +127,13 @@ struct search search_of(enum db_engine engine, struct arena *arena, struct slice
     };
 }
 
+enum db_result search_complete(struct db *db, struct arena *arena, struct slice typed, struct search *search)
+{
+    if (search->engine != DB_POSTGRES || slice_is_absent(search->query))
+        return DB_DONE;
+    return search_postgres_complete(db, arena, typed, &search->query);
+}
+
 enum db_result search_correct(struct db *db, struct arena *arena, struct slice typed, struct search *search)
 {
     if (search->engine != DB_POSTGRES)

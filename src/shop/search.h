@@ -14,6 +14,11 @@ struct search {
  * occur, the last one may be unfinished. */
 struct search search_of(enum db_engine engine, struct arena *arena, struct slice typed);
 
+/* Looks up what the unfinished word may become, where that is quicker than leaving it to the index; finds the
+ * same (but for words of more than 40 letters, which are found whole). DB_DONE, or DB_ERROR. (PostgreSQL's
+ * alone.) */
+enum db_result search_complete(struct db *db, struct arena *arena, struct slice typed, struct search *search);
+
 /* For a search that found nothing: where nothing at all meets it and it holds words that are in no product,
  * each of these is replaced by those that are spelled nearly so. DB_ROW with the new query in *search,
  * DB_DONE when there is nothing to correct, or DB_ERROR. (PostgreSQL's alone: SQLite says DB_DONE.) */

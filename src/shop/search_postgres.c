@@ -58,14 +58,44 @@ void search_postgres_texts(struct arena *arena, struct search_texts *texts)
 
 /* ---- the language of tsquery ---- */
 
+/* What the beginning of a word may become: every word of the shop's that begins so. */
+#define COMPLETIONS_MAX 128
+
+struct completions {
+    struct slice words[COMPLETIONS_MAX];
+    size_t count;
+};
+
 /* One letter is no beginning: it would match most of what there is, at great cost. */
-static void add_token(struct buf *query, struct slice token, bool is_beginning)
+static bool is_beginning(struct slice token)
 {
-    buf_format(query, "'%.*s'%s", SLICE_ARG(token), is_beginning && text_length(token) > 1 ? ":*" : "");
+    return text_length(token) > 1;
+}
+
+static void add_token(struct buf *query, struct slice token)
+{
+    buf_format(query, "'%.*s'", SLICE_ARG(token));
+}
+
+/* ('lin' | 'linen' | 'linings'), or 'lin':* where nobody has looked the words up. */
+static void add_beginning(struct buf *query, struct slice token, const struct completions *completions)
+{
+    if (!is_beginning(token) || completions == NULL) {
+        buf_format(query, "'%.*s'%s", SLICE_ARG(token), is_beginning(token) ? ":*" : "");
+        return;
+    }
+    buf_append_char(query, '(');
+    add_token(query, token);
+    for (size_t i = 0; i < completions->count; i++) {
+        buf_append(query, SLICE(" | "));
+        add_token(query, completions->words[i]);
+    }
+    buf_append_char(query, ')');
 }
 
 /* ('boot' & '42':*), and a part of several words, which other signs stand between, as ('a' <-> 'b') */
-static void add_parts(struct buf *query, const struct search_word *word, bool is_last)
+static void add_parts(struct buf *query, const struct search_word *word, bool is_last,
+                      const struct completions *completions)
 {
     buf_append_char(query, '(');
     for (size_t i = 0; i < word->count; i++) {
@@ -76,7 +106,10 @@ static void add_parts(struct buf *query, const struct search_word *word, bool is
         while (has_more) {
             struct slice next;
             has_more = next_token(&rest, &next);
-            add_token(query, token, is_last && !has_more && i + 1 == word->count);
+            if (is_last && !has_more && i + 1 == word->count)
+                add_beginning(query, token, completions);
+            else
+                add_token(query, token);
             if (has_more)
                 buf_append(query, SLICE(" <-> "));
             token = next;
@@ -107,13 +140,13 @@ static void add_alternatives(struct buf *query, const struct alternatives *alter
 {
     for (size_t i = 0; i < alternatives->count; i++) {
         buf_append(query, i > 0 ? SLICE(" | ") : SLICE(""));
-        add_token(query, alternatives->words[i], false);
+        add_token(query, alternatives->words[i]);
     }
 }
 
 /* ((('walking')) | '<mark>walking') & ((('boot') & ('42':*)) | '<mark>boot42':*) */
 static struct slice query_of(struct arena *arena, const struct search_word *words, size_t count,
-                             const struct alternatives *alternatives)
+                             const struct alternatives *alternatives, const struct completions *completions)
 {
     struct buf query;
     buf_init(&query, arena);
@@ -123,7 +156,7 @@ static struct slice query_of(struct arena *arena, const struct search_word *word
         if (alternatives != NULL && alternatives[i].count > 0) {
             add_alternatives(&query, &alternatives[i]);
         } else {
-            add_parts(&query, &words[i], is_last);
+            add_parts(&query, &words[i], is_last, completions);
             if (words[i].is_ascii) /* as every SKU is */
                 add_sku(&query, &words[i], is_last);
         }
@@ -136,7 +169,58 @@ struct slice search_postgres_query(struct arena *arena, struct slice typed)
 {
     struct search_word words[SEARCH_TERMS_MAX];
     size_t count = search_words(arena, typed, words);
-    return query_of(arena, words, count, NULL);
+    return query_of(arena, words, count, NULL, NULL);
+}
+
+/* ---- the beginning of a word ---- */
+
+/* What is typed may be the beginning of a word. Asked for `'classic':*` the index gathers everything that
+ * begins so before it looks at anything else, in each block anew: 400 ms in a shop of a million products, of
+ * which a fifth are classic, where `'classic'` takes 20. The words that it may become are few, however many
+ * the products, so they are looked up and asked for one by one. */
+
+DB_STATEMENT(WORDS_FROM) = {
+    .sql_postgres = "SELECT word FROM search_words WHERE word > $1 AND word < $2 ORDER BY word LIMIT $3",
+    .params = {DB_TEXT, DB_TEXT, DB_INT},
+    .columns = {DB_TEXT},
+};
+
+#define LAST_CHARACTER "\xf4\x8f\xbf\xbf" /* U+10FFFF: behind every word with the same beginning */
+
+/* The last token of the last word. */
+static struct slice last_token(const struct search_word *words, size_t count)
+{
+    const struct search_word *word = &words[count - 1];
+    struct slice rest = word->parts[word->count - 1];
+    struct slice token = SLICE(""), next;
+    while (next_token(&rest, &next))
+        token = next;
+    return token;
+}
+
+enum db_result search_postgres_complete(struct db *db, struct arena *arena, struct slice typed,
+                                        struct slice *query)
+{
+    struct search_word words[SEARCH_TERMS_MAX];
+    size_t count = search_words(arena, typed, words);
+    struct slice token = count > 0 ? last_token(words, count) : SLICE("");
+    if (!is_beginning(token))
+        return DB_DONE;
+    struct completions *completions = ARENA_NEW(arena, struct completions);
+    struct slice end = arena_format(arena, "%.*s" LAST_CHARACTER, SLICE_ARG(token));
+    struct db_rows *rows =
+        db_query(db, &WORDS_FROM, DB_ARGS(db_text(token), db_text(end), db_int(COMPLETIONS_MAX + 1)));
+    enum db_result result;
+    while ((result = db_next(rows)) == DB_ROW) {
+        if (completions->count == COMPLETIONS_MAX) { /* too many to name: the index gathers them */
+            db_close(rows);
+            return DB_DONE;
+        }
+        completions->words[completions->count++] = db_copy_text(rows, 0, arena);
+    }
+    if (result == DB_DONE)
+        *query = query_of(arena, words, count, NULL, completions);
+    return result;
 }
 
 /* ---- parts of a list ---- */
@@ -296,6 +380,6 @@ enum db_result search_postgres_correct(struct db *db, struct arena *arena, struc
     }
     if (corrected == 0)
         return DB_DONE;
-    *query = query_of(arena, words, count, alternatives);
+    *query = query_of(arena, words, count, alternatives, NULL);
     return DB_ROW;
 }

@@ -37,6 +37,9 @@ struct search_texts {
     " is_active, is_featured, created_at, deleted_at FROM products WHERE number = h.number OFFSET 0) AS p"
 
 struct slice search_postgres_query(struct arena *arena, struct slice typed);
+/* DB_DONE, also where nothing is changed, or DB_ERROR. */
+enum db_result search_postgres_complete(struct db *db, struct arena *arena, struct slice typed,
+                                        struct slice *query);
 enum db_result search_postgres_correct(struct db *db, struct arena *arena, struct slice typed,
                                        struct slice *query);
 void search_postgres_ranked_begin(struct db_built *built, struct slice query, bool is_filtered);

@@ -201,12 +201,56 @@ static void test_typing_errors_are_corrected(void **state)
     assert_corrected(shop, "sh", 0);
 }
 
+/* The beginning of a word finds the same whether its words are looked up or the index gathers them. */
+static void test_beginnings_are_completed(void **state)
+{
+    static const char *const TYPED[] = {"lin", "linen",  "li",     "l",       "walking sho", "w42",
+                                        "w4",  "tor",    "日本",   "long-li", "nothing",     "many",
+                                        "",    "-- '\"", "Linen'", "boot-4"};
+    struct shop *shop = *state;
+    if (!test_is_postgres())
+        skip();
+    put(shop, 1, "Linen shirt long-linen w42");
+    put(shop, 2, "Linings for walking shoes boot 42");
+    put(shop, 3, "Torch 日本語 of li");
+    for (int64_t i = 0; i < 20; i++) { /* more words that begin alike than are named */
+        struct buf name;
+        buf_init(&name, &shop->arena);
+        for (int64_t word = 0; word < 10; word++)
+            buf_format(&name, "many%lldx%lld ", (long long)i, (long long)word);
+        put(shop, 10 + i, arena_format(&shop->arena, "%.*s", SLICE_ARG(buf_slice(&name))).ptr);
+    }
+    int64_t found = 0;
+    for (size_t i = 0; i < COUNT_OF(TYPED); i++) {
+        struct search search = search_of(DB_POSTGRES, &shop->arena, slice_from(TYPED[i]));
+        struct slice plain = search.query;
+        assert_int_equal(search_complete(shop->db, &shop->arena, slice_from(TYPED[i]), &search), DB_DONE);
+        if (slice_is_absent(plain)) {
+            assert_true(slice_is_absent(search.query));
+            continue;
+        }
+        bool is_gathered = memmem(search.query.ptr, search.query.len, "':*", 3) != NULL;
+        if (strcmp(TYPED[i], "many") == 0)
+            assert_true(is_gathered);
+        if (strcmp(TYPED[i], "lin") == 0)
+            assert_false(is_gathered);
+        int64_t before = 0, after = 0;
+        assert_int_equal(db_one_int(shop->db, &HITS, DB_ARGS(db_text(plain)), &before), DB_ROW);
+        assert_int_equal(db_one_int(shop->db, &HITS, DB_ARGS(db_text(search.query)), &after), DB_ROW);
+        if (before != after)
+            fail_msg("%s finds %lld, completed %lld", TYPED[i], (long long)before, (long long)after);
+        found += after;
+    }
+    assert_true(found > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_queries, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_queries_of_postgres, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_typing_errors_are_corrected, shop_open, shop_close),
+        cmocka_unit_test_setup_teardown(test_beginnings_are_completed, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_the_engine_takes_every_query, shop_open, shop_close),
         cmocka_unit_test_setup_teardown(test_signs_do_not_hide_words, shop_open, shop_close),
     };
