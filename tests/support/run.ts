@@ -25,10 +25,10 @@ const PHASES: { folders: string[]; concurrency: number; engines?: Engine[] }[] =
     { folders: ["contract"], concurrency: 1 },
 ];
 
-// What another engine changes nothing of: bytes on a socket, input that is refused before any database, who may call what, tokens of other issuers, mail servers, traces, and
+// What another engine changes nothing of: bytes on a socket, input that is refused before any database, who may call what, tokens of other issuers, mail servers, traces, what AWS is told, and
 // whether the suites cover the contract. With SOUK_TEST_SHORT=1 they are left out: they ran on the first engine.
 const isShort = process.env.SOUK_TEST_SHORT === "1";
-const IS_OF_NO_ENGINE = /^(http\/|contract\/|lambda\/fronts\.|api\/(authorization-matrix|aws|bad-input|cognito|cors|issuer|mail-server|token-attacks|tracing)\.)/;
+const IS_OF_NO_ENGINE = /^(http\/|contract\/|lambda\/fronts\.|api\/(authorization-matrix|aws|bad-input|cognito|cors|functions|issuer|mail-server|token-attacks|tracing)\.)/;
 
 // Over the Lambda front (SOUK_TEST_FRONT): what is about the process that serves sockets, or about other commands, is left out.
 const isLambda = (process.env.SOUK_TEST_FRONT || "server") !== "server";
